@@ -1,0 +1,99 @@
+"""How fast batches are made, and what they cost a training epoch.
+
+    python benchmarks/pipeline.py DATA [--threads 1] [--batches 8] [--rounds 5]
+    python benchmarks/pipeline.py DATA --accuracy [--frac 0.2] [--epochs 6] [--seeds 3] [--size 80] [--arch resnet18]
+
+DATA is FER2013 in any form that `read_fer` takes. The first form prints two tables. `loader`: images per second at 160 px with
+aug_transforms, for the DataBlock of the fast.ai study (pixel strings, parsed item by item), for whole batches in that study's order
+(enlarge while augmenting) and for whole batches enlarged last. `epoch`: training steps of resnet34 at 160 px fed by the loader,
+against the same steps on batches that are in memory already. All contenders take turns in one process; ratios are medians over rounds.
+The second form trains with both orders from the same seeds and prints the validation accuracy of each."""
+import argparse, time
+from itertools import islice
+
+import numpy as np
+import pandas as pd
+import torch
+from fastai.vision.all import (CategoryBlock, ColReader, DataBlock, ImageBlock, Normalize, PILImage, RandomSplitter, aug_transforms, imagenet_stats,
+                               set_seed)
+
+from fer_fastai.data import read_fer
+from fer_fastai.loaders import fer_dls, fer_preprocess
+from fer_fastai.recipes import find_recipe
+from fer_fastai.train import recipe_learner
+
+exact,last = {'aug_transforms': {'size': 160}},{'aug_transforms': {}}
+
+def pixels(row): return PILImage.create(np.stack([np.array(row.pixels.split(' '), dtype=np.uint8).reshape(48, 48)]*3, axis=-1))
+
+def fastai_dls(data, bs):
+    "The DataBlock of the fast.ai study, on a DataFrame of pixel strings"
+    df = pd.DataFrame(dict(emotion=data.df.emotion, pixels=[' '.join(map(str, x.ravel())) for x in data.images]))
+    block = DataBlock(blocks=(ImageBlock, CategoryBlock(data.vocab)), get_x=pixels, get_y=ColReader('emotion'), splitter=RandomSplitter(0.2),
+                      batch_tfms=[*aug_transforms(size=160), Normalize.from_stats(*imagenet_stats)])
+    return block.dataloaders(df, bs=bs, num_workers=0, device='cpu')
+
+def seconds(f):
+    t = time.perf_counter()
+    f()
+    return time.perf_counter() - t
+
+def take_turns(contenders, rounds):
+    "Seconds of each contender in each round, after one round that is not counted"
+    return pd.DataFrame([{k: seconds(f) for k,f in contenders.items()} for _ in range(rounds + 1)])[1:]
+
+def drain(dl, n): return lambda: [None for _ in islice(dl, n)]
+
+def bench_loader(data, args):
+    pre = fer_preprocess(data, 160, channels=3, stats='imagenet')
+    few = data.sample(min(1, 3000/len(data)))
+    dls = {'DataBlock, pixel strings': fastai_dls(few, 64), 'whole batches, same order': fer_dls(data, pre, exact, device='cpu'),
+           'whole batches, enlarged last': fer_dls(data, pre, last, device='cpu')}
+    t = take_turns({k: drain(o.train, args.batches) for k,o in dls.items()}, args.rounds)
+    n = 64*args.batches
+    print(f'loader, 160 px, {args.threads} thread(s)\n\n| | images/s | times the DataBlock |\n|---|---|---|')
+    for k in t: print(f'| {k} | {n/t[k].median():,.0f} | {(t[t.columns[0]]/t[k]).median():.2f} |')
+
+def bench_epoch(data, args):
+    learn = recipe_learner(data, find_recipe('resnet34', pretrained=False))
+    learn.create_opt()
+    learn.model.train()
+    def step(b):
+        with torch.autocast('cpu', dtype=torch.bfloat16): pred = learn.model(b[0].contiguous(memory_format=torch.channels_last))
+        learn.loss_func(pred.float(), b[1]).backward()
+        learn.opt.step()
+        learn.opt.zero_grad()
+    resident = list(islice(learn.dls.train, args.batches))
+    t = take_turns({'from the loader': lambda: [step(b) for b in islice(learn.dls.train, args.batches)],
+                    'batches in memory': lambda: [step(b) for b in resident]}, args.rounds)
+    n,ratio = 64*args.batches,t['from the loader']/t['batches in memory']
+    print(f'\nepoch of resnet34 at 160 px, {args.threads} thread(s), bfloat16\n\n| | ms/image | ratio |\n|---|---|---|')
+    print(f"| from the loader | {t['from the loader'].median()/n*1000:.2f} | {ratio.median():.3f} (rounds: {ratio.min():.3f} to {ratio.max():.3f}) |")
+    print(f"| batches in memory | {t['batches in memory'].median()/n*1000:.2f} | 1 |")
+
+def bench_accuracy(data, args):
+    data = data.sample(args.frac)
+    print(f'{data}\n{args.arch} at {args.size} px from scratch, {args.epochs} epochs\n\n| seed | enlarged while augmenting | enlarged last |\n|---|---|---|')
+    rows = []
+    for seed in range(args.seeds):
+        row = []
+        for augment in ({'aug_transforms': {'size': args.size}}, last):
+            r = find_recipe('resnet34', arch=args.arch, size=args.size, pretrained=False, augment=augment, seed=seed)
+            learn = recipe_learner(data, r)
+            with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(args.epochs, 3e-3)
+            row.append(learn.final_record[2])
+        rows.append(row)
+        print(f'| {seed} | {row[0]:.2%} | {row[1]:.2%} |', flush=True)
+    d = np.diff(rows, axis=1)[:,0]
+    print(f'\nlast minus while augmenting: {d.mean():+.2%} +- {d.std(ddof=1)/len(d)**0.5:.2%} (standard error over {len(d)} seeds; {len(data.idxs("valid")):,} images)')
+
+if __name__ == '__main__':
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument('data')
+    p.add_argument('--accuracy', action='store_true')
+    for k,v in dict(threads=1, batches=8, rounds=5, frac=0.2, epochs=6, seeds=3, size=80, arch='resnet18').items(): p.add_argument(f'--{k}', type=type(v), default=v)
+    args = p.parse_args()
+    torch.set_num_threads(args.threads)
+    set_seed(0)
+    data = read_fer(args.data)
+    for f in [bench_accuracy] if args.accuracy else [bench_loader, bench_epoch]: f(data, args)

@@ -1,0 +1,101 @@
+"Build the documentation site, or README.md, from the notebooks"
+import os, re
+from dataclasses import is_dataclass
+from importlib import import_module
+from inspect import isclass
+from itertools import groupby
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pypandoc
+from fastcore.docments import MarkdownRenderer
+from fastcore.nbio import mk_cell, nb2str, read_nb
+from fastcore.script import call_parse
+from nbdev.config import get_config, nbpath2html
+from nbdev.doclinks import NbdevLookup, nbglob
+from nbdev.process import Processor
+from nbdev.processors import FilterDefaults, FrontmatterProc, clean_show_doc, exec_show_docs, insert_warning
+from sphinx.cmd.build import main as sphinx
+
+docs = Path(__file__).resolve().parent
+cfg = get_config(docs)
+
+def page_name(nb): # path of a notebook, from the folder of notebooks
+    "Path of its page: 'tutorials/quickstart.html'"
+    return nbpath2html(os.path.normpath(nb)).as_posix()
+
+def document(sym, module):
+    "Signature and docstring of a function or class, as markdown"
+    if isclass(sym) and '__init__' not in vars(sym): # nothing of its own to be called with
+        return f'```python\nclass {sym.__name__}({sym.__bases__[0].__name__})\n```\n\n*{sym.__doc__}*'
+    to = getattr(sym, '__delwrap__', None)
+    cls = to and vars(module).get(to.__qualname__.removesuffix('.__init__'))
+    if is_dataclass(cls): sym.__delwrap__ = cls # its fields are documented there, not in the `__init__` that was made from them
+    return MarkdownRenderer(sym)._repr_markdown_()
+
+class show_docs(Processor):
+    "Put the documentation of an exported function or class where nbdev put a `show_doc` cell"
+    def end(self):
+        runs = groupby(self.nb.cells, lambda c: getattr(c, 'has_sd', False))
+        self.nb.cells = [c for sd,run in runs for c in (map(self.doc, reversed(list(run))) if sd else run)] # nbdev has each run backwards
+    def doc(self, cell):
+        name = re.search(r'show_doc\((.+)\)', cell.source)[1]
+        module = import_module(f'{cfg.lib_name}.{Path(page_name(self.nb.path_)).stem}')
+        link = f'<a class="source" id="{name.lower()}" href="{NbdevLookup().code(name)}">source</a>'
+        return mk_cell(f'### {name}\n\n{link}\n\n{document(eval(name, vars(module)), module)}', 'markdown')
+
+class PageProcs(FilterDefaults):
+    "nbdev's own steps; but nothing is run, and what is meant for Quarto alone is left out"
+    def base_procs(self):
+        skip = FrontmatterProc, insert_warning, clean_show_doc
+        return [show_docs if o is exec_show_docs else o for o in super().base_procs() if o not in skip]
+
+def page(fn): # path of a notebook
+    "The notebook as its readers see it"
+    nb = read_nb(fn)
+    PageProcs()(nb)
+    folder = fn.relative_to(cfg.nbs_path).parent
+    def link(m): return f']({cfg.doc_url}/{page_name(folder/m[1])}{(m[2] or "").lower()})'
+    for c in nb.cells:
+        if c.cell_type == 'code': c.source = re.sub(r'^#\|.*\n?', '', c.source, flags=re.M)
+        else: c.source = re.sub(r'\]\(([\w/.]+\.ipynb)(#\S*)?\)', link, c.source)
+    return nb
+
+def make_readme(out): # path of the file
+    "Write the README"
+    nb = page(cfg.nbs_path/'index.ipynb')
+    os.chdir(out.parent) # pictures go to index_files beside the README
+    args = '--wrap=preserve', '--extract-media=index_files'
+    text = pypandoc.convert_text(nb2str(nb), 'gfm-raw_html', format='ipynb', extra_args=args)
+    out.write_text(f'<!-- Made from nbs/index.ipynb by docs/build.py: edit the notebook. -->\n\n{text.strip()}\n', encoding='utf-8')
+
+def sidebar(names): # pages without '.html', in order
+    "Cell that orders the site's sidebar"
+    def tree(pages, caption=''): return '\n'.join(['```{toctree}', ':hidden:', caption, '', *pages, '```']) if pages else ''
+    return mk_cell('\n'.join([tree(['Home <self>']), tree([o for o in names if '/' in o], ':caption: Tutorials'),
+                              tree([o for o in names if '/' not in o], ':caption: Library')]), 'markdown')
+
+def make_site(out): # path of the folder
+    "Write the site; a warning is an error"
+    nbs = sorted(nbglob(as_path=True), key=lambda o: (o.name != 'index.ipynb', o))
+    names = [page_name(o.relative_to(cfg.nbs_path)).removesuffix('.html') for o in nbs]
+    with TemporaryDirectory() as tmp:
+        src = Path(tmp)/'src'
+        for nb,name in zip(map(page, nbs), names):
+            if name == 'index': nb.cells.append(sidebar(names[1:]))
+            (src/name).parent.mkdir(parents=True, exist_ok=True)
+            (src/f'{name}.ipynb').write_text(nb2str(nb), encoding='utf-8')
+        if rc := sphinx(['-q', '-W', '-c', str(docs), '-d', f'{tmp}/doctrees', str(src), str(out)]): raise SystemExit(rc)
+    for html in out.rglob('*.html'):
+        here = '../'*len(html.relative_to(out).parent.parts)
+        html.write_text(html.read_text(encoding='utf-8').replace(f'href="{cfg.doc_url}/', f'href="{here}'), encoding='utf-8')
+
+@call_parse
+def main(
+    out:str=None, # Where to write it (default: `_site`, or `README.md`)
+    readme:bool=False # Make README.md rather than the site?
+):
+    "Build the documentation site, or README.md, from the notebooks"
+    out = Path(out or cfg.config_path/('README.md' if readme else '_site')).absolute()
+    os.chdir(cfg.config_path) # where nbdev looks for the modules
+    (make_readme if readme else make_site)(out)

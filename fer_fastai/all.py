@@ -1,0 +1,13 @@
+"Everything for a notebook: `from fer_fastai.all import *`"
+from fastai.vision.all import *
+
+from fer_fastai.core import *
+from fer_fastai.sample import *
+from fer_fastai.data import *
+from fer_fastai.augment import *
+from fer_fastai.loaders import *
+from fer_fastai.models import *
+from fer_fastai.recipes import *
+from fer_fastai.interpret import *
+from fer_fastai.export import *
+from fer_fastai.train import *

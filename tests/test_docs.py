@@ -1,0 +1,39 @@
+"The site and the README can be made from the notebooks, and are right"
+import html, json, re, subprocess, sys
+from pathlib import Path
+
+import pytest
+from nbdev.config import nbpath2html
+
+root = Path(__file__).resolve().parent.parent
+nbs = root/'nbs'
+notebooks = [o.relative_to(nbs) for o in sorted(nbs.rglob('*.ipynb')) if not o.parent.name.startswith('.')]
+
+def build(*args): subprocess.run([sys.executable, root/'docs'/'build.py', *args], cwd=root, check=True)
+
+@pytest.fixture(scope='session')
+def site(tmp_path_factory):
+    "The site; building it fails on any warning"
+    out = tmp_path_factory.mktemp('site')
+    build('--out', out)
+    return out
+
+@pytest.mark.parametrize('nb', notebooks, ids=str)
+def test_page(site, nb):
+    "A notebook has a page with its title, and none of its directives"
+    page = (site/nbpath2html(nb)).read_text(encoding='utf-8')
+    title = ''.join(json.loads((nbs/nb).read_text(encoding='utf-8'))['cells'][0]['source']).splitlines()[0]
+    assert f'<h1>{html.escape(title.removeprefix("# "))}<' in page
+    assert not re.search(r'^#\|', re.sub('<[^>]+>', '', page), re.M)
+
+def test_links(site):
+    "Links inside the site lead to a page, and links to the source to a line"
+    for page in site.rglob('*.html'):
+        for url in re.findall(r'<a [^>]*href="([^"]*)"', page.read_text(encoding='utf-8')):
+            assert not url.endswith('#LNone'), f'{page.name}: {url}'
+            if not re.match('https?:|mailto:|#', url): assert (page.parent/url.partition('#')[0]).is_file(), f'{page.name}: {url}'
+
+def test_readme(tmp_path):
+    "README.md is what index.ipynb makes"
+    build('--readme', '--out', tmp_path/'README.md')
+    assert (tmp_path/'README.md').read_text(encoding='utf-8') == (root/'README.md').read_text(encoding='utf-8'), 'run python docs/build.py --readme'
