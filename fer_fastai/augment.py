@@ -16,13 +16,14 @@ from fastai.vision.all import (Brightness, Contrast, Flip, L, RandomErasing, Rot
 
 from .core import FERError, check_name
 
-# %% ../nbs/04_augment.ipynb #89c4c140
+# %% ../nbs/04_augment.ipynb #ffdd9a91
 augmentations = dict(aug_transforms=aug_transforms, flip=Flip, rotate=Rotate, zoom=Zoom, warp=Warp, brightness=Brightness,
                      contrast=Contrast, erase=RandomErasing)
 
+# %% ../nbs/04_augment.ipynb #6cad760e
 def augment_tfms(
     augment:dict=None # name in `augmentations` -> its keyword arguments; None or {} for no augmentation
-): # list of fastai transforms; the affine ones are joined, so that an image is resampled once
+)->list: # fastai transforms
     "The batch transforms that `augment` names"
     tfms = L()
     for name,kwargs in (augment or {}).items():
@@ -31,17 +32,21 @@ def augment_tfms(
         tfms += L(f(**kwargs))
     return setup_aug_tfms(tfms)
 
-# %% ../nbs/04_augment.ipynb #23024c97
+# %% ../nbs/04_augment.ipynb #00391a9c
 class Enlarge(Transform):
     "Bring a batch of images to `size` pixels a side, by bilinear interpolation with aligned corners"
     order = 65 # after every augmentation, before `Normalize`
-    def __init__(self, size): self.size = size
+    def __init__(self,
+        size # side in pixels
+    ): self.size = size
     def encodes(self, x:TensorImage):
         return x if x.shape[-1] == self.size else F.interpolate(x, (self.size, self.size), mode='bilinear', align_corners=True)
 
-# %% ../nbs/04_augment.ipynb #1f9be449
+# %% ../nbs/04_augment.ipynb #a94b689f
 class Repeat(Transform):
     "Repeat a gray batch to `channels` channels"
     order = 66
-    def __init__(self, channels): self.channels = channels
+    def __init__(self,
+        channels # of the network's input
+    ): self.channels = channels
     def encodes(self, x:TensorImage): return x.expand(-1, self.channels, -1, -1)

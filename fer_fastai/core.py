@@ -18,19 +18,20 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-# %% ../nbs/00_core.ipynb #346b4507
+# %% ../nbs/00_core.ipynb #dfe13fdc
 EMOTIONS = 'angry disgust fear happy sad surprise neutral'.split() # FER2013's own order, 0 to 6
 EMOTIONS8 = EMOTIONS + ['contempt']
 AFFECTNET = 'neutral happy sad surprise fear disgust angry contempt'.split() # AffectNet's own order, 0 to 7
 
-# %% ../nbs/00_core.ipynb #ded1660b
+# %% ../nbs/00_core.ipynb #9c7cdb60
 _aliases = dict(anger='angry', disgusted='disgust', afraid='fear', fearful='fear', scared='fear', happiness='happy', joy='happy',
                 joyful='happy', sadness='sad', surprised='surprise', neutrality='neutral', contemptuous='contempt')
 
+# %% ../nbs/00_core.ipynb #c3b0d559
 def emotion_name(
     label, # a class name in any case, or its number
     numbers=EMOTIONS # what the numbers 0, 1, 2 ... stand for
-): # the name in `EMOTIONS8`, or None where `label` is none of them
+)->str|None: # the name in `EMOTIONS8`; None where `label` is none of them
     "The standard name of an emotion"
     s = str(label).strip().lower()
     if s.isdecimal(): return numbers[int(s)] if int(s) < len(numbers) else None
@@ -40,12 +41,12 @@ def emotion_name(
 class FERError(ValueError):
     "A mistake in the input; the message says what is wrong, where, and what to do"
 
-# %% ../nbs/00_core.ipynb #ba6705f9
+# %% ../nbs/00_core.ipynb #0d1195f6
 def check_name(
     what, # what is being named, for the message: 'recipe', 'field', 'arch' ...
     name, # the name given
     known # all the names that there are
-): # `name`, where it is known
+)->str: # `name`, where it is known
     "Raise a `FERError` that suggests the nearest of the `known` names where `name` is none of them"
     known = [str(o) for o in known]
     if name in known: return name
@@ -53,12 +54,12 @@ def check_name(
     hint = f'did you mean {near[0]!r}?' if near else f'choose from {", ".join(known)}'
     raise FERError(f'unknown {what} {name!r}: {hint}')
 
-# %% ../nbs/00_core.ipynb #3a0c837b
+# %% ../nbs/00_core.ipynb #b5ea3c30
 @contextmanager
 def atomic(
     path # where the finished file or folder shall stand
-): # a context that gives the temporary path to write to
-    "Write to a temporary path that becomes `path` when the block ends, and disappears when it fails"
+):
+    "Give a temporary path to write to, which becomes `path` when the block ends and disappears when it fails"
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f'.tmp-{path.name}-', dir=path.parent) as d:
@@ -67,23 +68,23 @@ def atomic(
         if path.is_dir(): os.replace(path, Path(d)/'old')
         os.replace(tmp, path)
 
-# %% ../nbs/00_core.ipynb #105dba83
+# %% ../nbs/00_core.ipynb #18d1b43a
 def write_json(
     path, # the file
     obj # anything that `json` can write
-): # the path
+)->Path: # `path`
     "Write `obj` as readable JSON, whole or not at all"
     with atomic(path) as tmp: tmp.write_text(json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False) + '\n', encoding='utf-8')
     return Path(path)
 
-# %% ../nbs/00_core.ipynb #be707961
-def cache_dir(): # the folder, made where it is missing
+# %% ../nbs/00_core.ipynb #9e035e7f
+def cache_dir()->Path: # made where it is missing
     "Where parsed data sets are kept"
     p = Path(os.environ.get('FER_FASTAI_CACHE') or Path.home()/'.cache'/'fer_fastai')
     p.mkdir(parents=True, exist_ok=True)
     return p
 
-# %% ../nbs/00_core.ipynb #ea10adfe
+# %% ../nbs/00_core.ipynb #aa68aeaa
 @dataclass(frozen=True)
 class Preprocess:
     "How a face becomes the input of a network"
@@ -102,11 +103,13 @@ class Preprocess:
             raise FERError(f'Preprocess: {self.mode!r} images and {len(self.mean)} channels; gray images go with 1 or 3, RGB with 3')
 
     @property
-    def channels(self): return len(self.mean)
+    def channels(self)->int: # 1 or 3
+        "Channels of the network's input"
+        return len(self.mean)
 
     def __call__(self,
         img # a PIL image, or a uint8 array of shape (height, width) or (height, width, 3)
-    ): # uint8 array of shape (channels of `mode`, size, size)
+    )->np.ndarray: # uint8, shape (channels of `mode`, size, size)
         "Bring one cropped face to the mode and size that an exported network takes"
         if not isinstance(img, Image.Image): img = Image.fromarray(np.asarray(img))
         img = img.convert(self.mode)
@@ -115,6 +118,6 @@ class Preprocess:
 
     def batch(self,
         imgs # list of images as above
-    ): # float32 array of shape (number of images, channels of `mode`, size, size), from 0 to 1
+    )->np.ndarray: # float32 from 0 to 1, shape (number of images, channels of `mode`, size, size)
         "Bring many faces to the input of an exported network"
         return np.stack([self(o) for o in imgs]).astype(np.float32)/255

@@ -27,7 +27,7 @@ from .data import FERData
 from .loaders import fer_dls
 from .models import fer_learner
 
-# %% ../nbs/10_export.ipynb #39f0f3d1
+# %% ../nbs/10_export.ipynb #d977bf22
 class InferenceNet(nn.Module):
     "A network from pixels to probabilities, with its preprocessing inside"
     def __init__(self,
@@ -41,15 +41,16 @@ class InferenceNet(nn.Module):
 
     def forward(self,
         x # pixels from 0 to 1, shape (batch, 1 for gray or 3 for RGB, size, size)
-    ): # probabilities, shape (batch, classes)
+    )->torch.Tensor: # probabilities, shape (batch, classes)
+        "Enlarge, normalise, run the network, and make its logits probabilities"
         if self.pre.net_size: x = F.interpolate(x, size=(self.pre.net_size,)*2, mode='bilinear', align_corners=True)
         return (self.net((x - self.mean)/self.std)/self.temperature).softmax(1)
 
-# %% ../nbs/10_export.ipynb #5498cd1b
+# %% ../nbs/10_export.ipynb #2744cc3c
 def export_onnx(
     net:InferenceNet, # on the CPU; it is put in evaluation mode
     path # the .onnx file
-): # the path
+)->Path: # `path`
     "Write `net` as one ONNX file with a free batch size"
     x = torch.rand(2, len(net.pre.mode), net.pre.size, net.pre.size)
     with atomic(path) as tmp:
@@ -164,7 +165,7 @@ def _model_card(config):
     return _card.format(license=config.get('license', 'other'), arch=config['model']['arch'], n=len(config['labels']), labels=', '.join(config['labels']),
                         margin=pre['margin'], input=_input_line(pre), scores=_scores(config.get('metrics')), data=_data(config.get('data')))
 
-# %% ../nbs/10_export.ipynb #2a4dc107
+# %% ../nbs/10_export.ipynb #ae908da4
 def _plain(net): return deepcopy(net).cpu().float().to(memory_format=torch.contiguous_format).eval()
 
 def _sha256(path):
@@ -173,8 +174,8 @@ def _sha256(path):
         for chunk in iter(lambda: f.read(1 << 20), b''): h.update(chunk)
     return h.hexdigest()
 
-def versions(): # dict of name to version
-    "Of Python and of the libraries that a model depends on"
+def versions()->dict: # name to version
+    "Versions of Python and of the libraries that a model depends on"
     return {'python': platform.python_version(), **{k: version(k) for k in ('fer_fastai', 'fastai', 'torch', 'torchvision', 'onnx')}}
 
 # %% ../nbs/10_export.ipynb #7d8aceef
@@ -182,7 +183,7 @@ def _check_labels(folder, labels, path):
     n = onnx.load(path).graph.output[0].type.tensor_type.shape.dim[1].dim_value
     if n != len(labels): raise FERError(f'{folder}: the network has {n} outputs and there are {len(labels)} labels: {", ".join(labels)}')
 
-# %% ../nbs/10_export.ipynb #00ebc615
+# %% ../nbs/10_export.ipynb #6afd3d98
 _format = 1 # version of the bundle's format; a reader refuses a newer one
 
 def save_bundle(
@@ -193,7 +194,7 @@ def save_bundle(
     model, # dict of the arguments of `fer_model` that make `net` again
     meta=None, # dict of what else config.json shall say, see above
     temperature=1. # the logits are divided by it
-): # the folder
+)->Path: # `folder`
     "Write config.json, model.safetensors, model.onnx and README.md, all or nothing"
     net = InferenceNet(_plain(net), pre, temperature)
     config = dict(format=_format, labels=list(vocab), model=model, preprocess=asdict(pre), temperature=temperature,
@@ -207,7 +208,7 @@ def save_bundle(
         (tmp/'README.md').write_text(_model_card(config), encoding='utf-8')
     return Path(folder)
 
-# %% ../nbs/10_export.ipynb #9466960c
+# %% ../nbs/10_export.ipynb #2cfc1d19
 def _read_config(folder):
     try: config = json.loads((folder/'config.json').read_text(encoding='utf-8'))
     except FileNotFoundError: raise FERError(f'{folder}: there is no config.json, so this is no model bundle') from None
@@ -219,7 +220,7 @@ def _read_config(folder):
 
 def read_bundle(
     folder # as `save_bundle` wrote it
-): # dict, as in config.json
+)->dict: # what stands in config.json
     "Check that a bundle is whole, and return its configuration"
     folder = Path(folder)
     config = _read_config(folder)
@@ -229,7 +230,7 @@ def read_bundle(
     _check_labels(folder, config['labels'], folder/'model.onnx')
     return config
 
-# %% ../nbs/10_export.ipynb #0454e1f2
+# %% ../nbs/10_export.ipynb #26ab4b81
 def _blank(labels, pre): # loaders take their shapes from data, so here are two black faces
     rows = pd.DataFrame(dict(emotion=labels[0], split=['train', 'valid'], name=''))
     return FERData(rows, images=np.zeros((2, pre.size, pre.size), np.uint8), vocab=labels)
@@ -237,8 +238,8 @@ def _blank(labels, pre): # loaders take their shapes from data, so here are two 
 def load_fer_learner(
     folder, # a bundle
     dls=None # `DataLoaders` as `fer_dls` makes them; None to predict only
-): # a fastai `Learner`
-    "Make a `Learner` of a bundle"
+):
+    "Make a fastai `Learner` of a bundle"
     config = read_bundle(folder)
     labels,pre = config['labels'],Preprocess(**config['preprocess'])
     if dls is not None and list(dls.vocab) != labels: raise FERError(f'{folder} knows {", ".join(labels)}; the data has {", ".join(dls.vocab)}')

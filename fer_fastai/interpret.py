@@ -23,12 +23,12 @@ from scipy.stats import binomtest
 
 from .core import FERError, atomic, write_json
 
-# %% ../nbs/09_interpret.ipynb #41a5f0d7
+# %% ../nbs/09_interpret.ipynb #417fd402
 def calibration_error(
     probs, # probabilities, array of shape (images, classes)
     targs, # class numbers, array of shape (images,)
     bins=15 # number of bins, of equal width in confidence
-): # expected calibration error, from 0 (what is said comes true) to 1
+)->float: # expected calibration error, from 0 (what is said comes true) to 1
     "Mean distance between confidence and accuracy"
     conf,right = probs.max(1),probs.argmax(1) == targs
     bin_ = np.minimum((conf*bins).astype(int), bins-1)
@@ -43,14 +43,14 @@ def _per_class(preds, targs, vocab):
 
 def _mean(per_class, k): return float(np.mean([o[k] for o in per_class.values() if o[k] is not None]))
 
-# %% ../nbs/09_interpret.ipynb #9f42ebd5
+# %% ../nbs/09_interpret.ipynb #c0f9d9c2
 def _log_losses(probs, targs): return -np.log(probs[range(len(targs)), targs].clip(np.finfo(np.float32).tiny))
 
 def fer_scores(
     probs, # probabilities, array of shape (images, classes)
     targs, # class numbers, array of shape (images,)
     vocab # names of the classes, in order
-): # dict that can be written as JSON; rates go from 0 to 1, `per_class` has a dict for each name
+)->dict: # can be written as JSON; rates go from 0 to 1, `per_class` has a dict for each name
     "Accuracy with its 95 % interval, and the other scores of a classifier"
     preds,n = probs.argmax(1),len(targs)
     if not n: raise FERError('no images to score: the split is empty')
@@ -61,14 +61,15 @@ def fer_scores(
                 balanced_accuracy=_mean(per_class, 'recall'), macro_f1=_mean(per_class, 'f1'),
                 ece=calibration_error(probs, targs), log_loss=float(_log_losses(probs, targs).mean()), per_class=per_class)
 
-# %% ../nbs/09_interpret.ipynb #2d39879d
+# %% ../nbs/09_interpret.ipynb #c12a0140
 class MirrorTTA(Callback):
     "Average the probabilities of each image with those of its mirror image"
     def after_pred(self):
+        "Make the prediction the logarithm of the mean probability"
         log_p,log_q = (o.float().log_softmax(1) for o in (self.pred, self.learn.model(self.xb[0].flip(-1))))
         self.learn.pred = log_p.logaddexp(log_q) - math.log(2)
 
-# %% ../nbs/09_interpret.ipynb #e3148f53
+# %% ../nbs/09_interpret.ipynb #cee88e79
 class FERInterpretation:
     "What a classifier got right and wrong on one split"
     def __init__(self,
@@ -89,7 +90,7 @@ def from_learner(cls:FERInterpretation,
     dl=None, # a `DataLoader` with labels, such as `learn.dls.test_dl(items, with_labels=True)`
     split=None, # name of the split; None for train, valid or test by `ds_idx`
     tta=False # average with the mirror image? The network runs twice
-):
+)->FERInterpretation:
     "Predict all images of a split, once"
     split = split or (('train', 'valid', 'test')[ds_idx] if dl is None else 'own')
     if dl is None: dl = learn.dls[ds_idx].new(shuffle=False, drop_last=False)
@@ -97,27 +98,27 @@ def from_learner(cls:FERInterpretation,
     if targs is None: raise FERError(f'split {split!r} has no labels to score against: pass with_labels=True to test_dl')
     return cls(probs.numpy(), targs.numpy(), list(learn.dls.vocab), split, tta, dl)
 
-# %% ../nbs/09_interpret.ipynb #6e935d25
+# %% ../nbs/09_interpret.ipynb #286d068e
 @patch
-def report(self:FERInterpretation): # the dict of `fer_scores`, after `split` and `tta`
+def report(self:FERInterpretation)->dict: # that of `fer_scores`, after `split` and `tta`
     "All scores, with the split that they were measured on"
     return dict(split=self.split, tta=self.tta, **fer_scores(self.probs, self.targs, self.vocab))
 
 @patch
-def table(self:FERInterpretation): # DataFrame with a row per class: n, precision, recall, f1
+def table(self:FERInterpretation)->pd.DataFrame: # a row per class: n, precision, recall, f1
     "Precision, recall and F1 of each class"
     return pd.DataFrame.from_dict(self.report()['per_class'], orient='index').rename_axis('emotion')
 
-# %% ../nbs/09_interpret.ipynb #d9d4387c
+# %% ../nbs/09_interpret.ipynb #61a0f58d
 @patch
-def confusion_matrix(self:FERInterpretation): # array of counts, shape (actual classes, predicted classes)
+def confusion_matrix(self:FERInterpretation)->np.ndarray: # counts, shape (actual classes, predicted classes)
     "How often each class was taken for each"
     return skm.confusion_matrix(self.targs, self.preds, labels=range(len(self.vocab)))
 
 @patch
 def most_confused(self:FERInterpretation,
     min_val=1 # leave out pairs that were confused less often than this
-): # list of (actual, predicted, count), the most frequent first
+)->list: # (actual, predicted, count), the most frequent first
     "The pairs of classes that are taken for one another most often"
     cm = self.confusion_matrix()
     np.fill_diagonal(cm, 0)
@@ -131,11 +132,11 @@ def _title(interp):
     return (f"{interp.split}{tta}: {r['accuracy']:.1%} of {r['n']:,} images right\n"
             f"95% interval {r['accuracy_low']:.1%} to {r['accuracy_high']:.1%}")
 
-# %% ../nbs/09_interpret.ipynb #e4d091ea
+# %% ../nbs/09_interpret.ipynb #7ed2e6e6
 @patch
 def plot_confusion_matrix(self:FERInterpretation,
     cmap='Blues' # matplotlib's colour map, for 0 to 100 % of a row
-): # the axes
+)->plt.Axes: # to go on with
     "Show how often each class was taken for each, as shares of the row and as counts"
     cm = self.confusion_matrix()
     share = cm/cm.sum(1, keepdims=True).clip(1)
@@ -150,7 +151,7 @@ def plot_confusion_matrix(self:FERInterpretation,
     fig.suptitle(_title(self), fontsize=11)
     return ax
 
-# %% ../nbs/09_interpret.ipynb #667d50a3
+# %% ../nbs/09_interpret.ipynb #2c7a26b4
 def _images(dl, idxs):
     b = dl.new(get_idxs=lambda: list(idxs), bs=len(idxs), shuffle=False, drop_last=False, num_workers=0).one_batch()
     x = dl.decode(b)[0]
@@ -160,7 +161,7 @@ def _images(dl, idxs):
 def plot_top_losses(self:FERInterpretation,
     k=9, # number of images
     ncols=3 # images in a row
-): # array of axes, shape (rows, ncols)
+)->np.ndarray: # matplotlib's axes, shape (rows, ncols)
     "Show the images on which the network was most surely wrong"
     idxs = np.argsort(-self.losses)[:k]
     nrows = math.ceil(len(idxs)/ncols)
@@ -173,10 +174,10 @@ def plot_top_losses(self:FERInterpretation,
     fig.suptitle(_title(self), fontsize=11)
     return axs
 
-# %% ../nbs/09_interpret.ipynb #48c4d35d
+# %% ../nbs/09_interpret.ipynb #1aa39bf0
 def plot_losses(
     history # DataFrame with a row per epoch: phase, train_loss, valid_loss, accuracy
-): # the figure, with two axes: losses, and accuracy
+)->plt.Figure: # with two axes: losses, and accuracy
     "Show the losses and the accuracy over the epochs"
     x,best = np.arange(1, len(history) + 1),int(history.accuracy.to_numpy().argmax())
     fig,axs = plt.subplots(1, 2, figsize=(10, 3.6), layout='constrained')
@@ -204,7 +205,7 @@ def show_figure(
     if IN_NOTEBOOK: plt.show()
     plt.close(fig)
 
-# %% ../nbs/09_interpret.ipynb #209641a0
+# %% ../nbs/09_interpret.ipynb #405e23d0
 def _rows(report):
     per_class = report.pop('per_class')
     at = {k: report.pop(k) for k in ('split', 'tta')}
@@ -213,7 +214,7 @@ def _rows(report):
 def write_report(
     interps, # dict of name, such as 'valid' or 'test', to `FERInterpretation`
     out # the run's folder
-): # dict of name to its `report`, as in report.json
+)->dict: # name to its `report`, as in report.json
     "Write report.json, report.csv, confusion_matrix.png and top_losses.png, and show the pictures in a notebook"
     out,reports = Path(out),{k: o.report() for k,o in interps.items()}
     write_json(out/'report.json', reports)

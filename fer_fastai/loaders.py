@@ -47,16 +47,17 @@ def fer_preprocess(
     size = size or own
     return Preprocess(mode=mode, size=min(own, size), net_size=size if size > own else None, mean=mean, std=std, margin=margin)
 
-# %% ../nbs/05_loaders.ipynb #e1683918
+# %% ../nbs/05_loaders.ipynb #2dfebcf5
 class TensorFace(TensorImageBW):
     "A gray image tensor of shape (1, height, width), shown as a photo"
-    _show_args = {'cmap':'gray', 'vmin':0, 'vmax':1}
+    _show_args = {'cmap':'gray', 'vmin':0}
+    def show(self, ctx=None, **kwargs): return super().show(ctx=ctx, **{'vmax': 1 if self.is_floating_point() else 255, **kwargs})
 
 class PILFace(PILImageBW):
     "A gray Pillow image that converts to `TensorFace`"
     _show_args,_tensor_cls = {'cmap':'gray', 'vmin':0, 'vmax':255},TensorFace
 
-# %% ../nbs/05_loaders.ipynb #2a965bba
+# %% ../nbs/05_loaders.ipynb #148d5a5b
 def _open(x):
     if isinstance(x, Tensor): x = x.numpy()
     if isinstance(x, Image.Image): return x
@@ -66,17 +67,22 @@ def _open(x):
 class GetFace(Transform):
     "The face of a row of `data`, or of a path, a picture or an array, as a square image"
     input_types = object # `test_dl` starts here whatever the item is
-    def __init__(self, data, pre): self.data,self.pre = data,pre
+    def __init__(self,
+        data:FERData, # the faces
+        pre:Preprocess # mode and size of the image
+    ): self.data,self.pre = data,pre
     def encodes(self, x):
         img = self.data.image(x) if isinstance(x, (int, np.integer)) else _open(x)
         return Image.fromarray(self.pre(img).transpose(1, 2, 0).squeeze())
     def __getstate__(self): return {'pre': self.pre, 'data': None}
 
-# %% ../nbs/05_loaders.ipynb #e1ce3637
+# %% ../nbs/05_loaders.ipynb #c987c46d
 class GetLabel(Transform):
     "The emotion of a row of `data`"
     input_types = object
-    def __init__(self, data): self.data = data
+    def __init__(self,
+        data:FERData # the faces
+    ): self.data = data
     def encodes(self, i): return self.data.vocab[self.data.labels[i]]
     def __getstate__(self): return {'data': None}
 
@@ -98,13 +104,20 @@ def fer_dblock(
                      getters=[GetFace(data, pre), GetLabel(data)], splitter=partial(_splits, data), item_tfms=item_tfms,
                      batch_tfms=[*tfms, Normalize.from_stats(pre.mean, pre.std, cuda=False)])
 
-# %% ../nbs/05_loaders.ipynb #d170b3af
+# %% ../nbs/05_loaders.ipynb #fb857dbf
 class FaceDL(TfmdDL):
     "A `TfmdDL` that gathers whole batches from the array of a `FERData`"
-    def __init__(self, dataset, *args, num_workers=0, **kwargs): super().__init__(dataset, *args, num_workers=0, **kwargs)
+    def __init__(self,
+        dataset, # fastai `Datasets` whose first step is a `GetFace`
+        *args,
+        num_workers=0, # is always 0: there is nothing left to share out
+        **kwargs
+    ): super().__init__(dataset, *args, num_workers=0, **kwargs)
 
-    def create_batches(self, samps):
-        "Batches of (`TensorFace`, `TensorCategory`) for the positions `samps`"
+    def create_batches(self,
+        samps # positions in `dataset`
+    ):
+        "Batches of `TensorFace` and, where there are labels, `TensorCategory`"
         data,items = self.dataset.tls[0].tfms.fs[0].data,self.dataset.items
         if data is None or not all(isinstance(o, (int, np.integer)) for o in items):
             yield from super().create_batches(samps)

@@ -18,25 +18,25 @@ from fastai.vision.all import (ConvLayer, CrossEntropyLossFlat, Learner, ResBloc
 
 from .core import FERError, check_name
 
-# %% ../nbs/07_models.ipynb #7297fe56
+# %% ../nbs/07_models.ipynb #3fbafd5d
 def fer48(
     n_out, # number of classes
     n_in=1, # channels of the input
     widths=(32, 64, 128, 256), # channels of each stage
     blocks=1, # residual blocks in each stage after the first
     dropout=0.2 # before the last layer
-): # `nn.Sequential` of a body and a head
+)->nn.Sequential: # a body and a head; logits of shape (batch, n_out)
     "A residual network for 48 px faces, to be trained from scratch"
     layers = [ConvLayer(n_in, widths[0])]
     for ni,nf in zip(widths, widths[1:]):
         layers += [ResBlock(1, ni if i == 0 else nf, nf, stride=2 if i == 0 else 1) for i in range(blocks)]
-    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout), nn.Linear(widths[-1], n_out))
+    head = nn.Sequential(nn.AdaptiveAvgPool2d(3), nn.Flatten(), nn.Dropout(dropout), nn.Linear(widths[-1]*9, n_out))
     net = nn.Sequential(nn.Sequential(*layers), head)
     for m in net.modules():
         if isinstance(m, nn.BatchNorm2d): nn.init.ones_(m.weight)
     return net
 
-# %% ../nbs/07_models.ipynb #0c80fac7
+# %% ../nbs/07_models.ipynb #1e3c404c
 def _constructors():
     tv = torchvision.models
     return {**{o.__name__: o for o in model_meta if callable(o)}, **{o: getattr(tv, o) for o in tv.list_models(tv)}, 'fer48': fer48}
@@ -48,8 +48,8 @@ def _timm_names():
 
 def find_arch(
     arch # name of a network
-): # the function that makes it, or the name itself where timm makes it
-    "The constructor of the network named `arch`"
+):
+    "The function that makes the network named `arch`, or the name itself where timm makes it"
     known = _constructors()
     return known.get(arch) or check_name('arch', arch, [*known, *_timm_names()])
 

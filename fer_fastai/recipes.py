@@ -15,10 +15,11 @@ from fastai.vision.all import SGD, Adam, L, RAdam, delegates, patch, ranger
 from .augment import augment_tfms
 from .core import FERError, check_name
 
-# %% ../nbs/08_recipes.ipynb #7c55ae46
+# %% ../nbs/08_recipes.ipynb #839f69e9
 optimizers = dict(adam=Adam, sgd=SGD, radam=RAdam, ranger=ranger)
 schedules = ('fine_tune', 'one_cycle', 'flat_cos', 'plateau')
 
+# %% ../nbs/08_recipes.ipynb #5254f329
 @dataclass(frozen=True)
 class Recipe:
     "Every choice of a training run"
@@ -50,22 +51,20 @@ class Recipe:
         for k in ('emotions', 'epochs', 'lr'):
             if isinstance(getattr(self, k), list): object.__setattr__(self, k, tuple(getattr(self, k)))
 
-# %% ../nbs/08_recipes.ipynb #4301cf6f
+# %% ../nbs/08_recipes.ipynb #80ffcc90
 @patch
-def stages(self:Recipe
-): # list of (epochs, lr) pairs; a stage beyond the last `lr` takes the last
+def stages(self:Recipe)->list: # (epochs, lr) of each; a stage beyond the last `lr` takes the last
     "What is trained one after the other"
     lrs = L(self.lr) or [None]
     return [(n, lrs[min(i, len(lrs)-1)]) for i,n in enumerate(L(self.epochs))]
 
-# %% ../nbs/08_recipes.ipynb #65f171b1
+# %% ../nbs/08_recipes.ipynb #270d61a9
 def _check_number(k, v, least, whole=True):
     ok = isinstance(v, int if whole else (int, float)) and not isinstance(v, bool) and (v >= least if whole else v > least)
     if not ok: raise FERError(f'{k}={v!r}: it must be a {"whole number of at least" if whole else "number above"} {least}')
 
 @patch
-def check(self:Recipe
-): # the recipe itself
+def check(self:Recipe)->Recipe: # itself
     "Raise a `FERError` that names the first value that cannot be"
     choices = dict(opt=optimizers, schedule=schedules, protocol=('official', 'public+private'), bad=('raise', 'skip'),
                    stats=('imagenet', 'data', 'half'), mode=(None, 'L', 'RGB'), channels=(None, 1, 3))
@@ -79,7 +78,7 @@ def check(self:Recipe
     augment_tfms(self.augment)
     return self
 
-# %% ../nbs/08_recipes.ipynb #c4ead0ba
+# %% ../nbs/08_recipes.ipynb #a2f24bfb
 _fastai = Recipe('vgg16_bn', 'fast.ai: VGG16 with batch norm at 160 px, fine-tuned in two stages', size=160, channels=3, stats='imagenet',
                  augment={'aug_transforms': {}}, arch='vgg16_bn', pretrained=True, schedule='fine_tune', epochs=(30, 10), lr=(1.2e-3, 3e-4))
 _fer48 = Recipe('fer48', 'our own: a residual network at 48 px, from scratch', augment={'aug_transforms': {'max_warp': 0, 'max_zoom': 1.2}, 'erase': {}},
@@ -87,12 +86,12 @@ _fer48 = Recipe('fer48', 'our own: a residual network at 48 px, from scratch', a
 recipes = {o.name: o for o in (_fer48, _fastai, replace(_fastai, name='resnet34', about='fast.ai: ResNet-34 at 160 px, fine-tuned',
                                                          arch='resnet34', epochs=8, lr=4e-3))}
 
-# %% ../nbs/08_recipes.ipynb #f47591a4
+# %% ../nbs/08_recipes.ipynb #84867a9c
 @delegates(Recipe, but=['name', 'about'])
 def find_recipe(
     recipe='fer48', # name in `recipes`, or a `Recipe`
     **kwargs # fields of `Recipe` that shall differ
-)->Recipe:
+)->Recipe: # checked
     "The recipe of that name with some of its fields changed"
     r = recipe if isinstance(recipe, Recipe) else recipes[check_name('recipe', recipe, recipes)]
     for k in kwargs: check_name('field', k, [o.name for o in fields(Recipe)])

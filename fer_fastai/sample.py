@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from .core import EMOTIONS, EMOTIONS8, check_name
 
-# %% ../nbs/01_sample.ipynb #3d2f9a6e
+# %% ../nbs/01_sample.ipynb #4c446c22
 ACTION_UNITS = dict( # emotion -> {action unit: how strong, 0 to 1}
     angry={4: 1, 5: .4, 7: .7, 17: .2, 23: .8, 24: .6},
     disgust={4: .5, 7: .5, 9: 1, 10: .8, 15: .6, 16: .3, 17: .3},
@@ -103,7 +103,7 @@ def _person(rng):
         brow_y=u(-.04, .04), nose=u(.9, 1.15), lips=u(.8, 1.4), mouth=u(.9, 1.12), corner=u(-.025, .025), age=u(.5, 1.2),
         beard=max(0, u(-2, .8)), moustache=u() < .12 and not scarf, glasses=u() < .18)
 
-# %% ../nbs/01_sample.ipynb #d25aad0e
+# %% ../nbs/01_sample.ipynb #1dca4a90
 def _style(length, left, right, bend, volume=.06, curl=0, cloth=False): return SimpleNamespace(**locals())
 
 _styles = [
@@ -295,13 +295,13 @@ def _light(size, rng):
         return x + bend*x*(1-x)
     return lit
 
-# %% ../nbs/01_sample.ipynb #37c4a018
+# %% ../nbs/01_sample.ipynb #18421d6a
 def draw_face(
     emotion, # one of `EMOTIONS8`
     rng, # numpy `Generator`, or a seed: the same seed with another emotion is the same person with another expression
     size=48, # side of the picture, in pixels
     mode='L' # 'L' for gray or 'RGB'
-): # square PIL image
+)->Image.Image: # square
     "Draw the face of one person who shows `emotion`"
     check_name('emotion', emotion, EMOTIONS8)
     check_name('mode', mode, ('L', 'RGB'))
@@ -313,14 +313,14 @@ def draw_face(
     x += noise*rng.standard_normal((size, size, 1), np.float32)
     return Image.fromarray((x*255).round().clip(0, 255).astype(np.uint8)).convert(mode)
 
-# %% ../nbs/01_sample.ipynb #7555b49c
+# %% ../nbs/01_sample.ipynb #0d2b8004
 def sample_faces(
     n=2100, # number of faces
     emotions=EMOTIONS, # the classes, out of `EMOTIONS8`
     size=48, # side of each picture, in pixels
     mode='L', # 'L' for gray or 'RGB'
     seed=42 # the same seed gives the same faces
-): # images, uint8 of shape (n, size, size), with 3 at the end for RGB; labels, int of shape (n,), that point into `emotions`
+)->tuple: # images, uint8 of shape (n, size, size), with 3 at the end for RGB; labels, int of shape (n,), that point into `emotions`
     "Draw `n` faces of as many people, as many of each emotion as of any other"
     for o in emotions: check_name('emotion', o, EMOTIONS8)
     order, *people = np.random.SeedSequence(seed).spawn(n+1)

@@ -141,7 +141,7 @@ def _set_recorder_state(rec, state):
     rec.losses,rec.values = [torch.tensor(o) for o in state['losses']],[L(o) for o in state['values']]
     rec.smooth_loss.count,rec.smooth_loss.val = state['smooth'][0],state['smooth'][1].cpu()
 
-# %% ../nbs/11_train.ipynb #ef6522a9
+# %% ../nbs/11_train.ipynb #e99af283
 class Checkpoint(Callback):
     "Write `checkpoint.pth` and `history.csv` after each epoch; with `resume`, go on from them"
     order = 95 # after all that has a state to keep
@@ -177,8 +177,10 @@ class Checkpoint(Callback):
         if len(self.recorder.values) > sum(o['phase'] == self.n_fit for o in self.rows): self.after_epoch()
         self.save(next_epoch=self.n_epoch)
 
-    def save(self, next_epoch):
-        "Write the checkpoint, from which `next_epoch` of this fit will be the first, and the history"
+    def save(self,
+        next_epoch # the epoch of this fit that a resumed run begins with
+    ):
+        "Write the checkpoint and the history"
         state = dict(fit=self.n_fit, next_epoch=next_epoch, model=self.model.state_dict(), opt=self.opt.state_dict(), train_iter=self.train_iter,
                      cbs=[(cb.name, {k: v for k,v in vars(cb).items() if k in _remembered}) for cb in self.learn.cbs],
                      recorder=_recorder_state(self.recorder), rng=_rng_state(self.dls), rows=self.rows)
@@ -210,7 +212,7 @@ def checkpoints(self:Learner,
         try: yield self.checkpoint
         finally: del self._do_fit
 
-# %% ../nbs/11_train.ipynb #9008da87
+# %% ../nbs/11_train.ipynb #525f2af2
 def suggest_lr(
     learn:Learner, # before training
     num_it:int=100, # batches
@@ -224,7 +226,9 @@ def suggest_lr(
     if ok.sum() < 10: raise FERError(f'lr_find: the loss blew up after {len(rec.lrs)} batches, too few to suggest a rate; give one: lr=1e-3')
     lr,point = valley(lrs[ok], losses[ok], num_it)
     rec.plot_lr_find(suggestions=[point], nms=[f'suggested: {lr:.1e}'])
-    show_figure(plt.gcf(), file)
+    fig = plt.gcf()
+    fig.set_layout_engine('constrained')
+    show_figure(fig, file)
     return lr
 
 # %% ../nbs/11_train.ipynb #d8b32e06
