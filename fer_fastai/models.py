@@ -73,7 +73,7 @@ def fer_model(
 
 def _with_weights(f, pretrained=False): return f(weights='DEFAULT' if pretrained else None)
 
-# %% ../nbs/07_models.ipynb #b32248a8
+# %% ../nbs/07_models.ipynb #c2f3e5c9
 @delegates(Learner.__init__, but=['model'])
 def fer_learner(
     dls, # as `fer_dls` makes them
@@ -86,6 +86,7 @@ def fer_learner(
     **kwargs
 )->Learner:
     "A fastai `Learner` for the emotions of `dls`"
+    if len(dls.vocab) < 2: raise FERError(f'there is one class, {dls.vocab[0]!r}: a classifier needs at least two')
     n_in = dls.train.one_batch()[0].shape[1]
     args = dict(arch=arch, n_out=len(dls.vocab), n_in=n_in)
     model = fer_model(**args, pretrained=pretrained)

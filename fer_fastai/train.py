@@ -253,7 +253,7 @@ def _differences(old, new):
     a,b = ({**o['recipe'], 'the data': o['data']['fingerprint'][:12]} for o in (old, json.loads(json.dumps(new))))
     return [f'{k} was {a.get(k)!r} and is {b[k]!r}' for k in b if k != 'about' and a.get(k) != b[k]]
 
-# %% ../nbs/11_train.ipynb #2515153e
+# %% ../nbs/11_train.ipynb #8ff09bf5
 def open_run(
     out:Path, # the run's folder
     run:dict, # what `recipe.json` shall say
@@ -262,6 +262,7 @@ def open_run(
 )->dict: # what `recipe.json` says
     "Make the folder of a run, or find that of an interrupted one"
     file = out/'recipe.json'
+    if resume and overwrite: raise FERError('resume=True goes on with a run and overwrite=True deletes it: choose one')
     if out.exists() and not out.is_dir(): raise FERError(f'out={out}: there is a file of that name; choose another folder')
     if out.exists() and any(out.iterdir()):
         if not file.exists(): raise FERError(f'out={out}: this folder holds something that is not a run; choose another one')

@@ -1,0 +1,91 @@
+"`train_fer`: each recipe trains, a run's files can be used, and a user's mistake ends in a message before anything is written"
+import json, subprocess, sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pandas as pd
+import pytest
+import torch
+from fastai.vision.all import load_learner
+
+from fer_fastai.core import FERError, Preprocess
+from fer_fastai.data import read_fer
+from fer_fastai.export import load_fer_learner
+from fer_fastai.recipes import recipes
+from fer_fastai.train import train_fer
+
+few = read_fer('sample').sample(0.06)
+
+@pytest.mark.parametrize('name', recipes)
+def test_recipe(name, tmp_path):
+    "Every recipe trains to the end, with its own schedule and stages, but small and without downloads"
+    stages = np.atleast_1d(recipes[name].epochs)
+    train_fer(few, name, tmp_path/'run', pretrained=False, size=64, bs=16, epochs=tuple([1]*len(stages)), lr_find=False)
+    history = pd.read_csv(tmp_path/'run'/'history.csv')
+    assert len(history) == len(stages)*(2 if recipes[name].schedule == 'fine_tune' else 1)
+    assert json.loads((tmp_path/'run'/'recipe.json').read_text())['lr'] == np.atleast_1d(recipes[name].lr).tolist()
+
+def test_files_of_a_run(tmp_path):
+    "fastai's pickle, the bundle as a Learner and its ONNX network all say what the report says, and a finished run can be resumed"
+    out = tmp_path/'run'
+    train_fer(few, out=out, epochs=2)
+    report = json.loads((out/'report.json').read_text())['test']
+    rows = few.idxs('test')
+    config = json.loads((out/'model'/'config.json').read_text())
+    onnx = onnxruntime.InferenceSession(out/'model'/'model.onnx')
+    probs, = onnx.run(['probs'], {'image': Preprocess(**config['preprocess']).batch([few.image(i) for i in rows])})
+    assert (probs.argmax(1) == few.labels[rows]).sum() == report['correct']
+    for learn in load_learner(out/'learner.pkl'), load_fer_learner(out/'model'):
+        assert np.allclose([learn.predict(few.image(i))[2] for i in rows[:4]], probs[:4], atol=1e-4)
+    again = train_fer(few, out=out, epochs=2, resume=True)
+    assert json.loads((out/'report.json').read_text())['test'] == report
+    assert len(pd.read_csv(out/'history.csv')) == 2 and again.dls.vocab == config['labels']
+
+mistakes = dict(
+    recipe=(dict(recipe='resnt34'), "unknown recipe 'resnt34': did you mean 'resnet34'?"),
+    arch=(dict(arch='resnt18'), "unknown arch 'resnt18': did you mean 'resnet18'?"),
+    field=(dict(epoch=3), "unknown field 'epoch': did you mean 'epochs'?"),
+    schedule=(dict(schedule='one_cicle'), "did you mean 'one_cycle'?"),
+    augmentation=(dict(augment={'flipp': {}}), "did you mean 'flip'?"),
+    lr=(dict(lr=0), 'lr=0: it must be a number above 0'),
+    epochs=(dict(epochs=0), 'epochs=0: it must be a whole number of at least 1'),
+    half_an_epoch=(dict(epochs=2.5), 'epochs=2.5: it must be a whole number'),
+    bs=(dict(bs=5000), 'bs=5000: a batch must hold 1 to 1470 images, the size of the train split'),
+    emotion=(dict(emotions=['happy', 'smug']), "unknown emotion 'smug'"),
+    one_emotion=(dict(emotions=['happy']), "there is one class, 'happy': a classifier needs at least two"),
+    stats=(dict(stats='imagnet'), "did you mean 'imagenet'?"))
+
+@pytest.mark.parametrize('name', mistakes)
+def test_mistake(name, tmp_path):
+    kwargs,message = mistakes[name]
+    with pytest.raises(FERError) as e: train_fer('sample', out=tmp_path/'run', **kwargs)
+    assert message in str(e.value)
+    assert not (tmp_path/'run').exists()
+
+def test_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match='nowhere.csv'): train_fer(tmp_path/'nowhere.csv', out=tmp_path/'run')
+    assert not (tmp_path/'run').exists()
+
+def test_no_network_for_pretrained_weights(tmp_path, monkeypatch):
+    monkeypatch.setenv('https_proxy', 'http://127.0.0.1:9') # nothing listens there
+    monkeypatch.setenv('no_proxy', '')
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    monkeypatch.setattr(torch.hub, '_hub_dir', None)
+    with pytest.raises(FERError, match='resnet34: its pretrained weights could not be fetched .* pretrained=False'):
+        train_fer('sample', recipe='resnet34', out=tmp_path/'run')
+    assert not (tmp_path/'run').exists()
+
+def test_out_of_something_else(tmp_path):
+    (tmp_path/'holiday.jpg').touch()
+    for overwrite in False, True:
+        with pytest.raises(FERError, match='holds something that is not a run'): train_fer('sample', out=tmp_path, overwrite=overwrite)
+    assert [o.name for o in tmp_path.iterdir()] == ['holiday.jpg']
+
+@pytest.mark.parametrize('args,message', [('sample --lr 0', 'lr=0.0: it must be a number above 0'), ('sample --epochs three', 'cannot be read'),
+                                          ('sample --fields {', 'cannot be read'), ('nowhere.csv', 'nowhere.csv')])
+def test_command_line(args, message, tmp_path):
+    r = subprocess.run([Path(sys.executable).parent/'fer_train', *args.split(), '--out', tmp_path/'run'], capture_output=True, text=True)
+    assert r.returncode == 2 and r.stdout == ''
+    assert r.stderr.count('\n') == 1 and message in r.stderr
+    assert not (tmp_path/'run').exists()
