@@ -46,17 +46,19 @@ class InferenceNet(nn.Module):
         if self.pre.net_size: x = F.interpolate(x, size=(self.pre.net_size,)*2, mode='bilinear', align_corners=True)
         return (self.net((x - self.mean)/self.std)/self.temperature).softmax(1)
 
-# %% ../nbs/10_export.ipynb #2744cc3c
+# %% ../nbs/10_export.ipynb #eae3dd31
 def export_onnx(
     net:InferenceNet, # on the CPU; it is put in evaluation mode
     path # the .onnx file
 )->Path: # `path`
     "Write `net` as one ONNX file with a free batch size"
     x = torch.rand(2, len(net.pre.mode), net.pre.size, net.pre.size)
-    with atomic(path) as tmp:
-        torch.onnx.export(net.eval(), (x,), tmp, input_names=['image'], output_names=['probs'], opset_version=18, verbose=False,
-                          dynamic_shapes=({0: torch.export.Dim('batch')},), external_data=False, dynamo=True)
-        onnx.checker.check_model(tmp)
+    program = torch.onnx.export(net.eval(), (x,), input_names=['image'], output_names=['probs'], opset_version=18, verbose=False,
+                                dynamic_shapes=({0: torch.export.Dim('batch')},), dynamo=True)
+    model = program.model_proto
+    for o in model.graph.node: del o.metadata_props[:] # the exporter's notes for debugging name files of this machine
+    onnx.checker.check_model(model)
+    with atomic(path) as tmp: onnx.save(model, tmp)
     return Path(path)
 
 # %% ../nbs/10_export.ipynb #c3a15a95
