@@ -7,18 +7,20 @@ Docs: https://fer-fastai.github.io/fer_fastai/cli.html.md"""
 # %% auto #0
 __all__ = ['fer_train', 'fer_data']
 
-# %% ../nbs/16_cli.ipynb #ff0782ad
+# %% ../nbs/16_cli.ipynb #63fe082a
 import json, sys, warnings
 from contextlib import contextmanager
 
 from fastcore.script import bool_arg, call_parse
+from fastprogress import fastprogress
 
 from .core import FERError
 from .data import fetch_fer, read_fer
 
-# %% ../nbs/16_cli.ipynb #7fb6a657
+# %% ../nbs/16_cli.ipynb #d0aa66f1
 @contextmanager
-def _told_in_one_line():
+def _at_terminal():
+    fastprogress.NO_BAR = not sys.stdout.isatty() # in a log, a line an epoch
     warnings.filterwarnings('ignore', message='.torch.jit.script. is deprecated') # from a library that fastai imports
     try: yield
     except (FERError, OSError) as e: msg,code = f'error: {e}',2
@@ -29,7 +31,7 @@ def _told_in_one_line():
 
 def _numbers(text, kind): return None if text is None else tuple(kind(o) for o in text.split(','))
 
-# %% ../nbs/16_cli.ipynb #dc6efb73
+# %% ../nbs/16_cli.ipynb #e031b22e
 @call_parse(pos=['source'])
 def fer_train(
     source:str='sample', # pixel CSV, folder of images, archive of either, or 'sample'
@@ -50,7 +52,7 @@ def fer_train(
     overwrite:bool=False, # delete the run in that folder first
 ):
     "Train a classifier of facial expressions, score it and export it"
-    with _told_in_one_line():
+    with _at_terminal():
         try: kwargs,epochs,lr = json.loads(fields),_numbers(epochs, int),_numbers(lr, float)
         except ValueError as e: raise FERError(f'--epochs, --lr or --fields cannot be read: {e}') from e
         given = dict(epochs=epochs, lr=lr, arch=arch, size=size, bs=bs, pretrained=pretrained, protocol=protocol, bad=bad, seed=seed,
@@ -59,7 +61,7 @@ def fer_train(
         from fer_fastai.train import train_fer
         train_fer(source, recipe, out, resume=resume, overwrite=overwrite, **kwargs)
 
-# %% ../nbs/16_cli.ipynb #7cc5cceb
+# %% ../nbs/16_cli.ipynb #82b32b87
 @call_parse(pos=['source'])
 def fer_data(
     source:str='sample', # pixel CSV, folder of images, archive of either, or 'sample'
@@ -71,7 +73,7 @@ def fer_data(
     bad:str='raise', # bad data: 'raise' or 'skip'
 ):
     "Show what is in a data set, and write it in another form"
-    with _told_in_one_line():
+    with _at_terminal():
         data = read_fer(fetch_fer() if fetch else source, emotions=_numbers(emotions, str), protocol=protocol, bad=bad)
         print(f'{data}\n\n{data.counts().to_string()}')
         if len(data.problems): print(f'\nleft out:\n{data.problems.to_string(index=False)}')

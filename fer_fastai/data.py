@@ -31,7 +31,7 @@ def _vocab(names):
     names = set(names)
     return [o for o in EMOTIONS8 if o in names] if names <= set(EMOTIONS8) else sorted(names)
 
-# %% ../nbs/02_data.ipynb #95caf16b
+# %% ../nbs/02_data.ipynb #2e577e55
 class FERData:
     "Faces with their emotion and split: a table, and an array of pixels or a list of files"
     def __init__(self,
@@ -56,7 +56,9 @@ class FERData:
     def __len__(self): return len(self.df)
 
     @cached_property
-    def labels(self): return np.array(pd.Categorical(self.df.emotion, self.vocab).codes, dtype=np.int64)
+    def labels(self):
+        "Codes of the emotions in `vocab`, int64 array"
+        return np.array(pd.Categorical(self.df.emotion, self.vocab).codes, dtype=np.int64)
 
 # %% ../nbs/02_data.ipynb #4cf3e06f
 @patch

@@ -94,7 +94,7 @@ def _input_line(pre):
     if pre['net_size']: steps.insert(0, f'enlarges it to {pre["net_size"]} x {pre["net_size"]}')
     return f'{how}. The network itself {", then ".join(steps)}'
 
-# %% ../nbs/10_export.ipynb #dc3359ab
+# %% ../nbs/10_export.ipynb #091e1789
 _card = '''---
 license: {license}
 library_name: fer_fastai
@@ -139,7 +139,10 @@ print(learn.predict('face.jpg'))
 
 Input: one face, cropped with a margin of {margin:.0%} of its side on each side, {input}. Output: a probability for each expression, in the order of `labels` in `config.json`. Nothing in this folder runs code when it is loaded.
 
-## Scores
+'''
+
+# %% ../nbs/10_export.ipynb #3d437a8b
+_card += '''## Scores
 
 {scores}
 

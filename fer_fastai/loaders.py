@@ -47,11 +47,13 @@ def fer_preprocess(
     size = size or own
     return Preprocess(mode=mode, size=min(own, size), net_size=size if size > own else None, mean=mean, std=std, margin=margin)
 
-# %% ../nbs/05_loaders.ipynb #2dfebcf5
+# %% ../nbs/05_loaders.ipynb #50bed90f
 class TensorFace(TensorImageBW):
     "A gray image tensor of shape (1, height, width), shown as a photo"
     _show_args = {'cmap':'gray', 'vmin':0}
-    def show(self, ctx=None, **kwargs): return super().show(ctx=ctx, **{'vmax': 1 if self.is_floating_point() else 255, **kwargs})
+    def show(self, ctx=None, **kwargs):
+        "Show the image with black at 0 and white at the top of its range"
+        return super().show(ctx=ctx, **{'vmax': 1 if self.is_floating_point() else 255, **kwargs})
 
 class PILFace(PILImageBW):
     "A gray Pillow image that converts to `TensorFace`"

@@ -30,16 +30,17 @@ from .loaders import fer_dls, fer_preprocess
 from .models import fer_learner, find_arch
 from .recipes import Recipe, find_recipe, optimizers
 
-# %% ../nbs/11_train.ipynb #9b813780
+# %% ../nbs/11_train.ipynb #11f6d48d
 class CPUAutocast(Callback):
     "Run the network in bfloat16 on a CPU"
     order = MixedPrecision.order
     def before_batch(self):
-        self.autocast = torch.autocast('cpu', dtype=torch.bfloat16)
-        self.autocast.__enter__()
-    def after_pred(self): self.learn.pred = to_float(self.pred)
-    def after_loss(self): self.autocast.__exit__(None, None, None)
-    def after_fit(self): self.autocast = None
+        "Wrap the network's `forward`, and nothing global: an interrupted batch leaves no trace elsewhere"
+        self.model.forward = torch.autocast('cpu', dtype=torch.bfloat16)(type(self.model).forward.__get__(self.model))
+    def after_pred(self):
+        "Compute the loss in float32"
+        del self.model.forward
+        self.learn.pred = to_float(self.pred)
 
 def cpu_has_bf16(
 )->bool:
@@ -78,7 +79,7 @@ class KeepBest(TrackerCallback):
         super().after_epoch()
         if self.new_best: self.weights = {k: v.detach().clone().cpu() for k,v in _weights(self.learn).items()}
 
-# %% ../nbs/11_train.ipynb #036cb0cc
+# %% ../nbs/11_train.ipynb #df7abfe7
 class EMA(Callback):
     "Validate with an exponential moving average of the weights"
     order,run_valid = MixedPrecision.order + 1,False
@@ -87,6 +88,7 @@ class EMA(Callback):
     ):
         self.decay,self.avg,self.steps = decay,None,0
     def before_fit(self):
+        "Begin with the weights as they are"
         if self.avg is None: self.avg = {k: v.detach().clone() for k,v in self.model.state_dict().items()}
     def after_batch(self):
         "Move the average towards the weights"
@@ -96,9 +98,11 @@ class EMA(Callback):
             if v.is_floating_point(): self.avg[k].lerp_(v, share)
             else: self.avg[k].copy_(v)
     def before_validate(self):
+        "Put the average in the place of the weights"
         self.raw = {k: v.clone() for k,v in self.model.state_dict().items()}
         self.model.load_state_dict(self.avg)
     def after_validate(self):
+        "Put the weights back"
         self.model.load_state_dict(self.raw)
         self.raw = None
 
@@ -141,7 +145,7 @@ def _set_recorder_state(rec, state):
     rec.losses,rec.values = [torch.tensor(o) for o in state['losses']],[L(o) for o in state['values']]
     rec.smooth_loss.count,rec.smooth_loss.val = state['smooth'][0],state['smooth'][1].cpu()
 
-# %% ../nbs/11_train.ipynb #e99af283
+# %% ../nbs/11_train.ipynb #4a4e2cc4
 class Checkpoint(Callback):
     "Write `checkpoint.pth` and `history.csv` after each epoch; with `resume`, go on from them"
     order = 95 # after all that has a state to keep
@@ -155,6 +159,7 @@ class Checkpoint(Callback):
         self.n_fit,self.first_epoch,self.rows = -1,0,self.saved['rows'] if self.saved else []
 
     def before_fit(self):
+        "Find out which epochs of this fit are still to be trained"
         self.n_fit += 1
         self.first_epoch = 0
         if self.saved and self.n_fit < self.saved['fit']: self.first_epoch = self.n_epoch
@@ -177,27 +182,31 @@ class Checkpoint(Callback):
         if len(self.recorder.values) > sum(o['phase'] == self.n_fit for o in self.rows): self.after_epoch()
         self.save(next_epoch=self.n_epoch)
 
-    def save(self,
-        next_epoch # the epoch of this fit that a resumed run begins with
-    ):
-        "Write the checkpoint and the history"
-        state = dict(fit=self.n_fit, next_epoch=next_epoch, model=self.model.state_dict(), opt=self.opt.state_dict(), train_iter=self.train_iter,
-                     cbs=[(cb.name, {k: v for k,v in vars(cb).items() if k in _remembered}) for cb in self.learn.cbs],
-                     recorder=_recorder_state(self.recorder), rng=_rng_state(self.dls), rows=self.rows)
-        if hasattr(self.learn, 'scaler'): state['scaler'] = self.learn.scaler.state_dict()
-        with atomic(self.file) as tmp: torch.save(_plain(state), tmp)
-        with atomic(self.history) as tmp: pd.DataFrame(self.rows).to_csv(tmp, index=False)
+# %% ../nbs/11_train.ipynb #308b3772
+@patch
+def save(self:Checkpoint,
+    next_epoch # the epoch of this fit that a resumed run begins with
+):
+    "Write the checkpoint and the history"
+    state = dict(fit=self.n_fit, next_epoch=next_epoch, model=self.model.state_dict(), opt=self.opt.state_dict(), train_iter=self.train_iter,
+                 cbs=[(cb.name, {k: v for k,v in vars(cb).items() if k in _remembered}) for cb in self.learn.cbs],
+                 recorder=_recorder_state(self.recorder), rng=_rng_state(self.dls), rows=self.rows)
+    if hasattr(self.learn, 'scaler'): state['scaler'] = self.learn.scaler.state_dict()
+    with atomic(self.file) as tmp: torch.save(_plain(state), tmp)
+    with atomic(self.history) as tmp: pd.DataFrame(self.rows).to_csv(tmp, index=False)
 
-    def restore(self):
-        "Put everything back as it was after the checkpoint's last epoch"
-        s,self.saved = self.saved,None
-        self.first_epoch,self.learn.train_iter = s['next_epoch'],s['train_iter']
-        self.model.load_state_dict(s['model'])
-        self.opt.load_state_dict(to_device(s['opt'], self.dls.device))
-        for cb,(name,state) in zip(self.learn.cbs, s['cbs']): vars(cb).update(to_device(state, self.dls.device) if name == 'ema' else state)
-        _set_recorder_state(self.recorder, s['recorder'])
-        if 'scaler' in s: self.learn.scaler.load_state_dict(s['scaler'])
-        _set_rng_state(self.dls, s['rng'])
+# %% ../nbs/11_train.ipynb #d95b03c2
+@patch
+def restore(self:Checkpoint):
+    "Put everything back as it was after the checkpoint's last epoch"
+    s,self.saved = self.saved,None
+    self.first_epoch,self.learn.train_iter = s['next_epoch'],s['train_iter']
+    self.model.load_state_dict(s['model'])
+    self.opt.load_state_dict(to_device(s['opt'], self.dls.device))
+    for cb,(name,state) in zip(self.learn.cbs, s['cbs']): vars(cb).update(to_device(state, self.dls.device) if name == 'ema' else state)
+    _set_recorder_state(self.recorder, s['recorder'])
+    if 'scaler' in s: self.learn.scaler.load_state_dict(s['scaler'])
+    _set_rng_state(self.dls, s['rng'])
 
 # %% ../nbs/11_train.ipynb #0def1445
 @patch
@@ -300,7 +309,7 @@ def _reseed(learn, seed):
     set_seed(seed)
     for dl in learn.dls: dl.rng = random.Random(seed)
 
-# %% ../nbs/11_train.ipynb #fb7e9a93
+# %% ../nbs/11_train.ipynb #e5a2fb05
 def fit_recipe(
     learn:Learner, # as `recipe_learner` makes it
     recipe:Recipe, # the stages
@@ -313,6 +322,7 @@ def fit_recipe(
     _reseed(learn, recipe.seed)
     with learn.added_cbs([best, *([EMA(recipe.ema)] if recipe.ema else [])]), learn.checkpoints(out, resume) as check:
         for (epochs,_),lr in zip(recipe.stages(), lrs): fit_stage(learn, recipe, epochs, lr)
+    if not all(o.isfinite().all() for o in best.weights.values()): raise FERError(f'the weights became infinite or nan: lr={lrs} is too large')
     learn.model.load_state_dict(best.weights)
     return pd.DataFrame(check.rows)
 

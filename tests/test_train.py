@@ -63,6 +63,9 @@ def test_mistake(name, tmp_path):
     assert message in str(e.value)
     assert not (tmp_path/'run').exists()
 
+def test_weights_that_explode(tmp_path):
+    with pytest.raises(FERError, match=r'lr=\[1e\+30\] is too large'): train_fer(few, opt='sgd', lr=1e30, epochs=1, bs=16, lr_find=False, out=tmp_path/'run')
+
 def test_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError, match='nowhere.csv'): train_fer(tmp_path/'nowhere.csv', out=tmp_path/'run')
     assert not (tmp_path/'run').exists()
