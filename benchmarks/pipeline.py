@@ -75,19 +75,20 @@ def bench_accuracy(data, args):
     train = data.idxs('train')
     some = np.random.default_rng(0).choice(train, round(args.frac*len(train)), replace=False)
     data = data.subset(np.sort(np.concatenate([some, data.idxs('valid')])))
-    print(f'{data}\n{args.arch} at {args.size} px from scratch, {args.epochs} epochs\n\n| seed | enlarged while augmenting | enlarged last |\n|---|---|---|')
+    orders = {'enlarged while augmenting': {'size': args.size}, 'enlarged last': {}, 'enlarged last, bicubic': {'mode': 'bicubic'}}
+    print(f'{data}\n{args.arch} at {args.size} px from scratch, {args.epochs} epochs\n\n| seed | {" | ".join(orders)} |\n|---|---|---|---|')
     rows = []
     for seed in range(args.seeds):
-        row = []
-        for augment in ({'aug_transforms': {'size': args.size}}, last):
-            r = find_recipe('resnet34', arch=args.arch, size=args.size, pretrained=False, augment=augment, seed=seed)
+        rows.append([])
+        for kwargs in orders.values():
+            r = find_recipe('resnet34', arch=args.arch, size=args.size, pretrained=False, augment={'aug_transforms': kwargs}, seed=seed)
             learn = recipe_learner(data, r)
             with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(args.epochs, 3e-3)
-            row.append(learn.final_record[2])
-        rows.append(row)
-        print(f'| {seed} | {row[0]:.2%} | {row[1]:.2%} |', flush=True)
-    d = np.diff(rows, axis=1)[:,0]
-    print(f'\nlast minus while augmenting: {d.mean():+.2%} +- {d.std(ddof=1)/len(d)**0.5:.2%} (standard error over {len(d)} seeds; {len(data.idxs("valid")):,} images)')
+            rows[-1].append(learn.final_record[2])
+        print(f'| {seed} | {" | ".join(f"{o:.2%}" for o in rows[-1])} |', flush=True)
+    d = np.array(rows)[:,1:] - np.array(rows)[:,:1]
+    for k,m,s in zip(list(orders)[1:], d.mean(0), d.std(0, ddof=1)/len(d)**0.5):
+        print(f'\n{k}: {m:+.2%} +- {s:.2%} against the first (standard error over {len(d)} seeds; {len(data.idxs("valid")):,} images)')
 
 if __name__ == '__main__':
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -7,8 +7,8 @@ Docs: https://fer-fastai.github.io/fer_fastai/cli.html.md"""
 # %% auto #0
 __all__ = ['fer_train', 'fer_data']
 
-# %% ../nbs/16_cli.ipynb #63fe082a
-import json, sys, warnings
+# %% ../nbs/16_cli.ipynb #42e7a685
+import json, os, sys, warnings
 from contextlib import contextmanager
 
 from fastcore.script import bool_arg, call_parse
@@ -30,6 +30,9 @@ def _at_terminal():
     sys.exit(code)
 
 def _numbers(text, kind): return None if text is None else tuple(kind(o) for o in text.split(','))
+
+# %% ../nbs/16_cli.ipynb #fadb50cc
+os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 
 # %% ../nbs/16_cli.ipynb #e031b22e
 @call_parse(pos=['source'])
