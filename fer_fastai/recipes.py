@@ -78,9 +78,9 @@ def check(self:Recipe)->Recipe: # itself
     augment_tfms(self.augment)
     return self
 
-# %% ../nbs/08_recipes.ipynb #a2f24bfb
+# %% ../nbs/08_recipes.ipynb #ec750af6
 _fastai = Recipe('vgg16_bn', 'fast.ai: VGG16 with batch norm at 160 px, fine-tuned in two stages', size=160, channels=3, stats='imagenet',
-                 augment={'aug_transforms': {}}, arch='vgg16_bn', pretrained=True, schedule='fine_tune', epochs=(30, 10), lr=(1.2e-3, 3e-4))
+                 augment={'aug_transforms': {'mode': 'bicubic'}}, arch='vgg16_bn', pretrained=True, schedule='fine_tune', epochs=(30, 10), lr=(1.2e-3, 3e-4))
 _fer48 = Recipe('fer48', 'our own: a residual network at 48 px, from scratch', augment={'aug_transforms': {'max_warp': 0, 'max_zoom': 1.2}, 'erase': {}},
                 bs=32, label_smoothing=0.1, epochs=30, lr=5e-3)
 recipes = {o.name: o for o in (_fer48, _fastai, replace(_fastai, name='resnet34', about='fast.ai: ResNet-34 at 160 px, fine-tuned',
