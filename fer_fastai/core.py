@@ -6,10 +6,10 @@ Docs: https://fer-fastai.github.io/fer_fastai/core.html.md"""
 
 # %% auto #0
 __all__ = ['EMOTIONS', 'EMOTIONS8', 'AFFECTNET', 'emotion_name', 'FERError', 'check_name', 'atomic', 'write_json', 'cache_dir',
-           'Preprocess']
+           'Preprocess', 'read_bundle']
 
-# %% ../nbs/00_core.ipynb #2909d3fe
-import json, os, tempfile
+# %% ../nbs/00_core.ipynb #9b20b820
+import hashlib, json, os, tempfile
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
@@ -121,3 +121,38 @@ class Preprocess:
     )->np.ndarray: # float32 from 0 to 1, shape (number of images, channels of `mode`, size, size)
         "Bring many faces to the input of an exported network"
         return np.stack([self(o) for o in imgs]).astype(np.float32)/255
+
+# %% ../nbs/00_core.ipynb #d04213da
+_format = 1 # version of the bundle's format; a reader refuses a newer one
+
+def _sha256(path):
+    h = hashlib.sha256()
+    with open(path, 'rb') as f:
+        for chunk in iter(lambda: f.read(1 << 20), b''): h.update(chunk)
+    return h.hexdigest()
+
+# %% ../nbs/00_core.ipynb #1cf55638
+def _read_config(folder):
+    path = folder/'config.json'
+    try: config = json.loads(path.read_text(encoding='utf-8'))
+    except (FileNotFoundError, NotADirectoryError): raise FERError(f'{folder}: there is no config.json, so this is no model bundle') from None
+    except ValueError as e: raise FERError(f'{path} is no JSON ({e}): copy the bundle again') from None
+    for k in 'format', 'labels', 'preprocess', 'files':
+        if k not in config: raise FERError(f'{path}: no "{k}", so this is no bundle of fer_fastai')
+    if config['format'] > _format:
+        raise FERError(f'{folder}: a bundle of format {config["format"]}, and this version reads up to {_format}: pip install -U fer_fastai')
+    return config
+
+def read_bundle(
+    folder, # as `save_bundle` wrote it
+    files=None # names of the files that are wanted, so that others may be left out; None for all
+)->dict: # what stands in config.json
+    "Check that a bundle is whole, and return its configuration"
+    folder = Path(folder)
+    config = _read_config(folder)
+    sums = config['files']
+    for name in files or sums:
+        if not (folder/name).exists(): raise FERError(f'{folder}: {name} is missing: copy the bundle again')
+        if name in sums and _sha256(folder/name) != sums[name]:
+            raise FERError(f'{folder/name} is not the file that was saved, its checksum differs: copy the bundle again')
+    return config

@@ -76,6 +76,19 @@ def image(self:FERData,
     if self.images is not None: return Image.fromarray(self.images[i])
     with Image.open(self.paths[i]) as im: return ImageOps.exif_transpose(im)
 
+# %% ../nbs/02_data.ipynb #41d20e01
+def _digest(data, i):
+    raw = Path(data.paths[i]).read_bytes() if data.images is None else data.images[i].tobytes()
+    return hashlib.blake2b(raw, digest_size=16).digest()
+
+@patch
+def in_train(self:FERData,
+    split # 'train', 'valid' or 'test'
+)->np.ndarray: # bool, one for each image of `split`
+    "Which images of a split stand in the train split too: pixel for pixel, or byte for byte where they are files"
+    train = {_digest(self, i) for i in self.idxs('train')}
+    return np.array([_digest(self, i) in train for i in self.idxs(split)], bool)
+
 # %% ../nbs/02_data.ipynb #91b5e028
 @patch
 def counts(self:FERData)->pd.DataFrame: # DataFrame with a row for each split, a column for each emotion, and the total

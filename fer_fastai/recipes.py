@@ -19,7 +19,7 @@ from .core import FERError, check_name
 optimizers = dict(adam=Adam, sgd=SGD, radam=RAdam, ranger=ranger)
 schedules = ('fine_tune', 'one_cycle', 'flat_cos', 'plateau')
 
-# %% ../nbs/08_recipes.ipynb #5254f329
+# %% ../nbs/08_recipes.ipynb #82f61cc1
 @dataclass(frozen=True)
 class Recipe:
     "Every choice of a training run"
@@ -35,11 +35,14 @@ class Recipe:
     stats:str = 'half' # normalisation: 'imagenet', 'data' or 'half'
     augment:dict = None # as `augment_tfms` takes it
     bs:int = 64 # images in a batch
+    mixup:float = None # alpha of MixUp: pairs of images and of their labels are blended; None for none
     arch:str = 'fer48' # name of the network
     pretrained:bool = False # start from ImageNet's weights
     label_smoothing:float = 0. # share of the target that is spread over all classes
     opt:str = 'adam' # name in `optimizers`
     wd:float = None # weight decay; None for the optimizer's default
+    teachers:tuple = None # bundles of trained networks to learn from as well as from the labels
+    distill:float = 0.8 # share of the loss that compares with the teachers
     schedule:str = 'one_cycle' # name in `schedules`
     schedule_args:dict = None # further arguments of the schedule
     epochs:tuple = 10 # epochs of each stage
@@ -48,6 +51,7 @@ class Recipe:
     seed:int = 42 # of every random number in the run
 
     def __post_init__(self):
+        if self.teachers: object.__setattr__(self, 'teachers', tuple(str(o) for o in L(self.teachers)))
         for k in ('emotions', 'epochs', 'lr'):
             if isinstance(getattr(self, k), list): object.__setattr__(self, k, tuple(getattr(self, k)))
 
@@ -58,7 +62,7 @@ def stages(self:Recipe)->list: # (epochs, lr) of each; a stage beyond the last `
     lrs = L(self.lr) or [None]
     return [(n, lrs[min(i, len(lrs)-1)]) for i,n in enumerate(L(self.epochs))]
 
-# %% ../nbs/08_recipes.ipynb #270d61a9
+# %% ../nbs/08_recipes.ipynb #2d47d6ab
 def _check_number(k, v, least, whole=True):
     ok = isinstance(v, int if whole else (int, float)) and not isinstance(v, bool) and (v >= least if whole else v > least)
     if not ok: raise FERError(f'{k}={v!r}: it must be a {"whole number of at least" if whole else "number above"} {least}')
@@ -72,17 +76,21 @@ def check(self:Recipe)->Recipe: # itself
         if getattr(self, k) not in known: check_name(k, getattr(self, k), known)
     for k,least in dict(epochs=1, bs=1, size=8, seed=0).items():
         for v in L(getattr(self, k)): _check_number(k, v, least)
-    for v in L(self.lr): _check_number('lr', v, 0, whole=False)
+    for k in ('lr', 'mixup', 'distill'):
+        for v in L(getattr(self, k)): _check_number(k, v, 0, whole=False)
+    if self.distill > 1: raise FERError(f'distill={self.distill!r}: it is a share of the loss, 1 at the most')
     if len(L(self.lr)) > max(1, len(L(self.epochs))):
         raise FERError(f'lr={self.lr!r} has {len(L(self.lr))} stages and epochs={self.epochs!r} has {len(L(self.epochs))}')
     augment_tfms(self.augment)
     return self
 
-# %% ../nbs/08_recipes.ipynb #ec750af6
+# %% ../nbs/08_recipes.ipynb #24be5992
 _fastai = Recipe('vgg16_bn', 'fast.ai: VGG16 with batch norm at 160 px, fine-tuned in two stages', size=160, channels=3, stats='imagenet',
                  augment={'aug_transforms': {'mode': 'bicubic'}}, arch='vgg16_bn', pretrained=True, schedule='fine_tune', epochs=(30, 10), lr=(1.2e-3, 3e-4))
-_fer48 = Recipe('fer48', 'our own: a residual network at 48 px, from scratch', augment={'aug_transforms': {'max_warp': 0, 'max_zoom': 1.2}, 'erase': {}},
-                bs=32, label_smoothing=0.1, epochs=30, lr=5e-3)
+_fer48 = Recipe('fer48', 'our own: a residual network at 48 px, from scratch',
+                augment={'aug_transforms': {'max_rotate': 15, 'min_zoom': 0.85, 'max_zoom': 1.15, 'max_warp': 0, 'max_lighting': 0.3},
+                         'shift': {}, 'erase': {}},
+                bs=128, label_smoothing=0.1, opt='sgd', wd=5e-3, epochs=45, lr=0.1)
 recipes = {o.name: o for o in (_fer48, _fastai, replace(_fastai, name='resnet34', about='fast.ai: ResNet-34 at 160 px, fine-tuned',
                                                          arch='resnet34', epochs=8, lr=4e-3))}
 
