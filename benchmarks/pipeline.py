@@ -1,12 +1,12 @@
-"""How fast batches are made, and what they cost a training epoch.
+"""How fast batches are made, and whether the fast order costs accuracy.
 
     python benchmarks/pipeline.py DATA [--threads 1] [--batches 8] [--rounds 5]
     python benchmarks/pipeline.py DATA --accuracy [--frac 0.12] [--epochs 5] [--seeds 4] [--size 64] [--arch fer48]
 
-DATA is FER2013 in any form that `read_fer` takes. The first form prints two tables. `loader`: images per second at 160 px with
+DATA is FER2013 in any form that `read_fer` takes. The first form prints images per second at 160 px with
 aug_transforms, for the DataBlock of the fast.ai study (pixel strings, parsed item by item), for whole batches in that study's order
-(enlarge while augmenting) and for whole batches enlarged last, bilinear and bicubic. `epoch`: training steps of resnet34 at 160 px fed by the loader,
-against the same steps on batches that are in memory already. All contenders take turns in one process; ratios are medians over rounds.
+(enlarge while augmenting) and for whole batches enlarged last, bilinear and bicubic. All contenders take turns in one process; ratios are
+medians over rounds. What batches cost a training step is in train.py.
 The second form trains with these orders from the same seeds on a share of the training split, and prints the accuracy on PublicTest."""
 import argparse, time
 from itertools import islice
@@ -55,23 +55,6 @@ def bench_loader(data, args):
     print(f'loader, 160 px, {args.threads} thread(s)\n\n| | images/s | times the DataBlock |\n|---|---|---|')
     for k in t: print(f'| {k} | {n/t[k].median():,.0f} | {(t[t.columns[0]]/t[k]).median():.2f} |')
 
-def bench_epoch(data, args):
-    learn = recipe_learner(data, find_recipe('resnet34', pretrained=False))
-    learn.create_opt()
-    learn.model.train()
-    def step(b):
-        with torch.autocast('cpu', dtype=torch.bfloat16): pred = learn.model(b[0].contiguous(memory_format=torch.channels_last))
-        learn.loss_func(pred.float(), b[1]).backward()
-        learn.opt.step()
-        learn.opt.zero_grad()
-    resident = list(islice(learn.dls.train, args.batches))
-    t = take_turns({'from the loader': lambda: [step(b) for b in islice(learn.dls.train, args.batches)],
-                    'batches in memory': lambda: [step(b) for b in resident]}, args.rounds)
-    n,ratio = 64*args.batches,t['from the loader']/t['batches in memory']
-    print(f'\nepoch of resnet34 at 160 px, {args.threads} thread(s), bfloat16\n\n| | ms/image | ratio |\n|---|---|---|')
-    print(f"| from the loader | {t['from the loader'].median()/n*1000:.2f} | {ratio.median():.3f} (rounds: {ratio.min():.3f} to {ratio.max():.3f}) |")
-    print(f"| batches in memory | {t['batches in memory'].median()/n*1000:.2f} | 1 |")
-
 def bench_accuracy(data, args):
     train = data.idxs('train')
     some = np.random.default_rng(0).choice(train, round(args.frac*len(train)), replace=False)
@@ -100,4 +83,4 @@ if __name__ == '__main__':
     torch.set_num_threads(args.threads)
     set_seed(0)
     data = read_fer(args.data)
-    for f in [bench_accuracy] if args.accuracy else [bench_loader, bench_epoch]: f(data, args)
+    (bench_accuracy if args.accuracy else bench_loader)(data, args)

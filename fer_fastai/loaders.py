@@ -59,7 +59,7 @@ class PILFace(PILImageBW):
     "A gray Pillow image that converts to `TensorFace`"
     _show_args,_tensor_cls = {'cmap':'gray', 'vmin':0, 'vmax':255},TensorFace
 
-# %% ../nbs/05_loaders.ipynb #148d5a5b
+# %% ../nbs/05_loaders.ipynb #b9e3fefe
 def _open(x):
     if isinstance(x, Tensor): x = x.numpy()
     if isinstance(x, Image.Image): return x
@@ -72,11 +72,19 @@ class GetFace(Transform):
     def __init__(self,
         data:FERData, # the faces
         pre:Preprocess # mode and size of the image
-    ): self.data,self.pre = data,pre
+    ): self.data,self.pre,self.resident = data,pre,None
     def encodes(self, x):
         img = self.data.image(x) if isinstance(x, (int, np.integer)) else _open(x)
         return Image.fromarray(self.pre(img).transpose(1, 2, 0).squeeze())
-    def __getstate__(self): return {'pre': self.pre, 'data': None}
+    def gather(self,
+        rows, # int array
+        device=None # of the batch
+    )->torch.Tensor: # uint8, shape (rows, 1, side, side)
+        "The images of many rows; a CUDA device gets all images the first time, and gathers for itself from then on"
+        if device is None or torch.device(device).type != 'cuda': return torch.from_numpy(self.data.images[rows])[:,None]
+        if self.resident is None: self.resident = torch.from_numpy(np.array(self.data.images)).to(device)
+        return self.resident[torch.from_numpy(rows).to(device)][:,None]
+    def __getstate__(self): return {'pre': self.pre, 'data': None, 'resident': None}
 
 # %% ../nbs/05_loaders.ipynb #c987c46d
 class GetLabel(Transform):
@@ -106,7 +114,7 @@ def fer_dblock(
                      getters=[GetFace(data, pre), GetLabel(data)], splitter=partial(_splits, data), item_tfms=item_tfms,
                      batch_tfms=[*tfms, Normalize.from_stats(pre.mean, pre.std, cuda=False)])
 
-# %% ../nbs/05_loaders.ipynb #fb857dbf
+# %% ../nbs/05_loaders.ipynb #3bcc79c7
 class FaceDL(TfmdDL):
     "A `TfmdDL` that gathers whole batches from the array of a `FERData`"
     def __init__(self,
@@ -120,15 +128,15 @@ class FaceDL(TfmdDL):
         samps # positions in `dataset`
     ):
         "Batches of `TensorFace` and, where there are labels, `TensorCategory`"
-        data,items = self.dataset.tls[0].tfms.fs[0].data,self.dataset.items
-        if data is None or not all(isinstance(o, (int, np.integer)) for o in items):
+        face,items = self.dataset.tls[0].tfms.fs[0],self.dataset.items
+        if face.data is None or not all(isinstance(o, (int, np.integer)) for o in items):
             yield from super().create_batches(samps)
             return
         rows,labelled = np.asarray(items),len(self.dataset.tls) > 1
         for idxs in chunked(samps, self.bs, self.drop_last):
             r = rows[idxs]
-            xb = TensorFace(torch.from_numpy(data.images[r])[:,None])
-            yield (xb, TensorCategory(torch.from_numpy(data.labels[r]))) if labelled else (xb,)
+            xb = TensorFace(face.gather(r, self.device))
+            yield (xb, TensorCategory(torch.from_numpy(face.data.labels[r]))) if labelled else (xb,)
 
 # %% ../nbs/05_loaders.ipynb #873daf06
 @delegates(TfmdDL.__init__, but=['dataset', 'shuffle', 'do_setup'])

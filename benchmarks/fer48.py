@@ -1,0 +1,68 @@
+"""Train the network that ships with the package: its teachers, itself, and the bundle.
+
+    python benchmarks/fer48.py DATA RUNS [--bundle fer_fastai/models/fer48] [--epochs 45 34 40] [--threads 2]
+
+DATA is FER2013 in any form that `read_fer` takes. Three runs are made in the folder RUNS, one after the other: `first` (recipe fer48) and
+`large` (recipe fer48_large) learn from the labels, and `student` (fer48) from the labels and from both of them. The test split is not
+there while they train. A run that is finished is not made again, and one that was interrupted goes on, so this command can be stopped at any time.
+
+With --bundle, the student is then put into 8-bit integers, its temperature is fitted on the validation split, and the bundle is scored as it ships,
+through the predictor, on the validation split and, for the only time, on the test split: with and without mirror TTA, with and
+without the images that also stand in the train split."""
+import argparse, json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from fer_fastai.core import atomic
+from fer_fastai.data import read_fer
+from fer_fastai.export import load_fer_learner, save_bundle
+from fer_fastai.interpret import FERInterpretation, fit_temperature
+from fer_fastai.predict import FER
+from fer_fastai.train import train_fer
+
+def train(data, runs, name, epochs, **kwargs):
+    "One of the runs, unless it is finished"
+    out = runs/name
+    if not (out/'model').exists(): train_fer(data, out=out, epochs=epochs, lr_find=False, resume=(out/'recipe.json').exists(), **kwargs)
+    return out/'model'
+
+def bundle(data, source, folder):
+    "Make the small bundle of a finished run, and score it"
+    learn = load_fer_learner(source)
+    config = json.loads((source/'config.json').read_text())
+    rows = np.random.default_rng(0).choice(data.idxs('train'), 1024, replace=False)
+    faces = {o: data.images[data.idxs(o)] for o in ('valid', 'test')}
+    meta = {k: config[k] for k in ('recipe', 'lr')} | dict(data={**config['data'], 'counts': data.counts().drop(columns='total').to_dict('index')})
+    def save(to, **kwargs):
+        return save_bundle(to, learn.model, learn.pre, data.vocab, config['model'], calibration=learn.pre.batch(data.images[rows]), **kwargs)
+    with atomic(folder) as tmp:
+        raw = FER(save(tmp)).probs(faces['valid'])
+        temperature = fit_temperature(raw, data.labels[data.idxs('valid')])
+        fer = FER(save(tmp, temperature=temperature))
+        reports = {}
+        for split,tta in [(o, tta) for o in faces for tta in (False, True)]:
+            interp = FERInterpretation(fer.probs(faces[split], tta=tta), data.labels[data.idxs(split)], data.vocab, split, tta, data.in_train(split))
+            reports[split + ('_tta' if tta else '')] = interp.report()
+        save(tmp, temperature=temperature, meta={**meta, 'metrics': reports})
+    return reports
+
+if __name__ == '__main__':
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument('data')
+    p.add_argument('runs', type=Path)
+    p.add_argument('--bundle', type=Path)
+    p.add_argument('--epochs', nargs=3, type=int, default=[45, 34, 40], metavar=('FIRST', 'LARGE', 'STUDENT'))
+    p.add_argument('--threads', type=int, default=torch.get_num_threads())
+    args = p.parse_args()
+    torch.set_num_threads(args.threads)
+    data = read_fer(args.data)
+    no_test = data.subset(np.concatenate([data.idxs('train'), data.idxs('valid')]))
+    first,large,student = args.epochs
+    teachers = [train(no_test, args.runs, 'first', first, recipe='fer48'), train(no_test, args.runs, 'large', large, recipe='fer48_large')]
+    model = train(no_test, args.runs, 'student', student, recipe='fer48', teachers=teachers)
+    if args.bundle:
+        for k,o in bundle(data, model, args.bundle).items():
+            print(f"{k:10} {o['accuracy']:.2%} of {o['n']:,} ({o['accuracy_low']:.2%} to {o['accuracy_high']:.2%}); {o['unseen']['accuracy']:.2%} of the "
+                  f"{o['unseen']['n']:,} that are not in the train split; balanced {o['balanced_accuracy']:.2%}, ECE {o['ece']:.3f}")
