@@ -11,3 +11,5 @@ from fer_fastai.recipes import *
 from fer_fastai.interpret import *
 from fer_fastai.export import *
 from fer_fastai.train import *
+from fer_fastai.faces import *
+from fer_fastai.predict import *

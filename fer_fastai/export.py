@@ -63,7 +63,7 @@ def export_onnx(
     with atomic(path) as tmp: onnx.save(model, tmp)
     return Path(path)
 
-# %% ../nbs/10_export.ipynb #2e17b840
+# %% ../nbs/10_export.ipynb #3212cef3
 class _Calibration(CalibrationDataReader):
     def __init__(self, images): self.batches = iter(np.array_split(images, max(1, len(images)//64)))
     def get_next(self):
@@ -80,29 +80,38 @@ def quantize_onnx(
     with atomic(path) as tmp:
         onnx.save(model, tmp)
         quant_pre_process(tmp, tmp.with_name('folded.onnx'), skip_symbolic_shape=True)
-        quantize_static(tmp.with_name('folded.onnx'), tmp, _Calibration(images), per_channel=True, reduce_range=True, weight_type=QuantType.QInt8,
-                        op_types_to_quantize=['Conv', 'Gemm', 'MatMul', 'Add', 'MaxPool', 'AveragePool', 'GlobalAveragePool'])
+        quantize_static(tmp.with_name('folded.onnx'), tmp, _Calibration(images), per_channel=True, reduce_range=True,
+                        activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, # the pair that ONNX Runtime has the fastest kernels for
+                        op_types_to_quantize=['Conv', 'Gemm', 'MatMul', 'Relu', 'Add', 'MaxPool', 'AveragePool', 'GlobalAveragePool', 'Reshape'])
     return Path(path)
 
-# %% ../nbs/10_export.ipynb #c3a15a95
+# %% ../nbs/10_export.ipynb #12f8ab15
 def _table(head, rows):
     line = lambda cells: f'| {" | ".join(str(o) for o in cells)} |'
     return '\n'.join([line(head), line(['---']*len(head)), *map(line, rows)])
 
 def _percent(x): return '\u2013' if x is None else f'{x:.1%}'
 
+def _unseen(u): return f"{_percent(u['accuracy'])} of {u['n']:,}" if u else '\u2013'
+
 def _score_row(r):
     return [r['split'] + (', mirror TTA' if r['tta'] else ''), f"{r['n']:,}", _percent(r['accuracy']),
             f"{_percent(r['accuracy_low'])} to {_percent(r['accuracy_high'])}", _percent(r['balanced_accuracy']),
-            f"{r['macro_f1']:.3f}", f"{r['ece']:.3f}"]
+            f"{r['macro_f1']:.3f}", f"{r['ece']:.3f}", _unseen(r.get('unseen'))]
 
 def _scores(metrics):
     if not metrics: return 'This model was saved without scores.'
     r = metrics.get('test') or next(iter(metrics.values()))
     classes = [[k, f"{o['n']:,}", *(_percent(o[c]) for c in ('precision', 'recall', 'f1'))] for k,o in r['per_class'].items()]
-    head = ['split', 'images', 'accuracy', '95% interval', 'balanced accuracy', 'macro F1', 'calibration error']
+    head = ['split', 'images', 'accuracy', '95% interval', 'balanced accuracy', 'macro F1', 'calibration error', 'accuracy without images of the train split']
     return (f"{_table(head, map(_score_row, metrics.values()))}\n\nEach emotion, on the {r['split']} split:\n\n"
             f"{_table(['emotion', 'images', 'precision', 'recall', 'F1'], classes)}")
+
+# %% ../nbs/10_export.ipynb #b83a916f
+def _training(config):
+    if not config.get('recipe'): return 'This model was saved without its recipe.'
+    given = {k: v for k,v in config['recipe'].items() if v not in (None, '')} | {'lr': config.get('lr')}
+    return _table(['field', 'value'], [(k, f'`{json.dumps(v)}`') for k,v in given.items()])
 
 # %% ../nbs/10_export.ipynb #dc346234
 def _data(data):
@@ -164,12 +173,16 @@ Input: one face, cropped with a margin of {margin:.0%} of its side on each side,
 
 '''
 
-# %% ../nbs/10_export.ipynb #ed0b56d8
+# %% ../nbs/10_export.ipynb #fbb952f7
 _card += '''## Scores
 
 {scores}
 
 Scores hold for pictures like those of the split. The interval is Wilson's, for the accuracy, and says only how much a split of this size leaves to chance.
+
+## Training
+
+{training}
 
 ## Data
 
@@ -191,7 +204,7 @@ The weights follow the terms of the data that they were trained on.
 def _model_card(config):
     pre = config['preprocess']
     return _card.format(**config['precision'], license=config.get('license', 'other'), arch=config['model']['arch'], n=len(config['labels']), labels=', '.join(config['labels']),
-                        margin=pre['margin'], input=_input_line(pre), scores=_scores(config.get('metrics')), data=_data(config.get('data')))
+                        margin=pre['margin'], input=_input_line(pre), scores=_scores(config.get('metrics')), training=_training(config), data=_data(config.get('data')))
 
 # %% ../nbs/10_export.ipynb #5aec6ba7
 def _plain(net): return deepcopy(net).cpu().float().to(memory_format=torch.contiguous_format).eval()
@@ -205,7 +218,7 @@ def _check_labels(folder, labels, path):
     n = onnx.load(path).graph.output[0].type.tensor_type.shape.dim[1].dim_value
     if n != len(labels): raise FERError(f'{folder}: the network has {n} outputs and there are {len(labels)} labels: {", ".join(labels)}')
 
-# %% ../nbs/10_export.ipynb #ccfa7607
+# %% ../nbs/10_export.ipynb #e3c74ceb
 def save_bundle(
     folder, # where the bundle shall stand; one that is there is replaced
     net, # the trained `nn.Module`; it is not changed
@@ -225,6 +238,7 @@ def save_bundle(
     with atomic(folder) as tmp:
         tmp.mkdir()
         safetensors.torch.save_model(_plain(net.net).half() if small else net.net, str(tmp/'model.safetensors'))
+        (tmp/'model.safetensors').chmod(0o644) # safetensors makes it readable to its owner alone
         _check_labels(folder, config['labels'], export_onnx(net, tmp/'model.onnx'))
         if small: quantize_onnx(tmp/'model.onnx', calibration)
         config['files'] = {k: _sha256(tmp/k) for k in ('model.safetensors', 'model.onnx')}

@@ -84,14 +84,15 @@ def check(self:Recipe)->Recipe: # itself
     augment_tfms(self.augment)
     return self
 
-# %% ../nbs/08_recipes.ipynb #24be5992
+# %% ../nbs/08_recipes.ipynb #1eabd041
 _fastai = Recipe('vgg16_bn', 'fast.ai: VGG16 with batch norm at 160 px, fine-tuned in two stages', size=160, channels=3, stats='imagenet',
                  augment={'aug_transforms': {'mode': 'bicubic'}}, arch='vgg16_bn', pretrained=True, schedule='fine_tune', epochs=(30, 10), lr=(1.2e-3, 3e-4))
 _fer48 = Recipe('fer48', 'our own: a residual network at 48 px, from scratch',
                 augment={'aug_transforms': {'max_rotate': 15, 'min_zoom': 0.85, 'max_zoom': 1.15, 'max_warp': 0, 'max_lighting': 0.3},
                          'shift': {}, 'erase': {}},
-                bs=128, label_smoothing=0.1, opt='sgd', wd=5e-3, epochs=45, lr=0.1)
-recipes = {o.name: o for o in (_fer48, _fastai, replace(_fastai, name='resnet34', about='fast.ai: ResNet-34 at 160 px, fine-tuned',
+                bs=128, label_smoothing=0.1, wd=0.05, epochs=45, lr=5e-3)
+_large = replace(_fer48, name='fer48_large', about='the larger teacher of fer48', arch='fer48_large', mixup=0.2, epochs=34, lr=4e-3)
+recipes = {o.name: o for o in (_fer48, _large, _fastai, replace(_fastai, name='resnet34', about='fast.ai: ResNet-34 at 160 px, fine-tuned',
                                                          arch='resnet34', epochs=8, lr=4e-3))}
 
 # %% ../nbs/08_recipes.ipynb #84867a9c
