@@ -16,11 +16,11 @@ from fastprogress import fastprogress
 
 from .core import FERError
 
-# %% ../nbs/17_cli.ipynb #263e39c4
+# %% ../nbs/17_cli.ipynb #96bdfe31
 @contextmanager
 def _at_terminal(stopped='interrupted'):
     fastprogress.NO_BAR = not sys.stdout.isatty() # in a log, a line an epoch
-    sys.stdout.reconfigure(errors='backslashreplace') # for names that the terminal's encoding does not have
+    if hasattr(sys.stdout, 'reconfigure'): sys.stdout.reconfigure(errors='backslashreplace') # for names that the terminal's encoding does not have
     warnings.filterwarnings('ignore', message='.torch.jit.script. is deprecated') # from a library that fastai imports
     try:
         yield

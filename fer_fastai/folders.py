@@ -7,13 +7,14 @@ Docs: https://fer-fastai.github.io/fer_fastai/folders.html.md"""
 # %% auto #0
 __all__ = ['image_files', 'predict_stream', 'predict_files', 'predict_ray']
 
-# %% ../nbs/14_folders.ipynb #9abbf4f6
-import csv, hashlib, io, json, os, sys, time
+# %% ../nbs/14_folders.ipynb #fd019767
+import csv, hashlib, io, json, os, shutil, sys, time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 from fastcore.basics import chunked, num_cpus, patch
 from fastprogress import fastprogress
 
@@ -33,7 +34,7 @@ def _walk(folder, skip):
         for o in sorted(files):
             if not o.startswith('.') and os.path.splitext(o)[1].lower() in _suffixes: yield str(Path(root, o))
 
-# %% ../nbs/14_folders.ipynb #f5d010c2
+# %% ../nbs/14_folders.ipynb #74cd6da4
 def _found(source, skip=None):
     "Path of each picture to the folder under which it was found"
     sources,res = [source] if isinstance(source, (str, Path)) else list(source),{}
@@ -42,7 +43,8 @@ def _found(source, skip=None):
         if not isinstance(o, (str, Path)): raise FERError(f'{type(o).__name__}, where the path of a photo or of a folder is needed')
         o,alone,folder = str(o),len(sources) == 1,os.path.isdir(o)
         paths = list(_walk(o, skip and os.path.realpath(skip))) if folder else [o]*(not alone or os.path.exists(o))
-        if alone and not paths: raise FERError(f'{o}: there are no images in this folder or in the folders in it' if folder else f'{o}: there is no such file or folder')
+        if alone and not paths:
+            raise FERError(f'{o}: ' + ('there are no images in this folder or in the folders in it' if folder else 'there is no such file or folder'))
         for path in paths or [o]: res.setdefault(path, o if folder else os.path.dirname(o))
     return res
 
@@ -156,7 +158,7 @@ def _chain(link, names):
     for o in names: link = hashlib.sha256(f'{link}/{o}'.encode('utf-8', 'surrogateescape')).hexdigest()
     return link
 
-# %% ../nbs/14_folders.ipynb #9000eced
+# %% ../nbs/14_folders.ipynb #e8e7bf16
 class _Table:
     "A table that grows on the disk"
     def __init__(self, out, fer, settings, overwrite):
@@ -165,12 +167,18 @@ class _Table:
         if self.suffix == '.parquet': _need_pyarrow(out)
         if self.out.is_dir(): raise FERError(f'{out} is a folder, where the table should be: name a file')
         self.part,self.json = Path(f'{out}.part'),Path(f'{out}.part.json')
+        if self.part.exists(): self._sweep(settings['draw'])
         if overwrite: self.part.unlink(missing_ok=True)
         self.resumed = self.part.exists()
         if not self.resumed and self.out.exists() and not overwrite:
             raise FERError(f'{out} is there already: write to another file, or give overwrite to replace it')
         if self.resumed: self._resume(settings)
         else: self._begin(settings)
+
+    def _sweep(self, draw):
+        "Remove what `atomic` leaves behind when its process is killed"
+        mine = [o for o in self.out.parent.glob('.tmp-*') if o.name.startswith((f'.tmp-{self.out.name}-', f'.tmp-{self.out.name}.part'))]
+        for o in mine + list(Path(draw).rglob('.tmp-*') if draw else []): shutil.rmtree(o)
 
     def _begin(self, settings):
         head = ','.join(_columns(self.fer.labels)) + '\n' if self.suffix == '.csv' else ''
@@ -197,19 +205,25 @@ def left(self:_Table, files):
         raise FERError(f'{self.part} holds {n:,} files, and they are not the first {n:,} any more: bring back what was there, or give overwrite')
     return files[n:]
 
-# %% ../nbs/14_folders.ipynb #9425d9f8
+# %% ../nbs/14_folders.ipynb #fd644d40
 @patch
 def add(self:_Table, part):
     "Write the rows of a list of `Faces`"
     s = self.state
-    data = _text([o for found in part for o in _rows(found)], _columns(self.fer.labels), self.suffix).encode()
+    rows = [o for found in part for o in _rows(found)]
+    data = _text(rows, _columns(self.fer.labels), self.suffix).encode()
     with open(self.part, 'ab') as f:
+        if f.tell() != s['bytes']: raise FERError(f'{self.part}: another process writes to it too')
         f.write(data)
         f.flush()
         os.fsync(f.fileno())
-    s.update(files=s['files'] + len(part), faces=s['faces'] + sum(map(len, part)), unreadable=s['unreadable'] + sum(bool(o.error) for o in part),
-             bytes=s['bytes'] + len(data), names=_chain(s['names'], [o.file for o in part]))
+    new = dict(files=len(part), faces=sum(map(len, part)), unreadable=sum(bool(o.error) for o in part), bytes=len(data))
+    s.update({k: s[k] + v for k,v in new.items()})
+    s['names'] = _chain(s['names'], [o.file for o in part])
     write_json(self.json, s)
+
+@patch
+def counts(self:_Table): return np.array([self.state[k] for k in ('files', 'faces', 'unreadable')])
 
 @patch
 def finish(self:_Table):
@@ -219,14 +233,15 @@ def finish(self:_Table):
     else: os.replace(self.part, self.out)
     self.json.unlink()
 
-# %% ../nbs/14_folders.ipynb #0f5e7b2b
+# %% ../nbs/14_folders.ipynb #2d4fc5ff
 def _bar(n):
     if not n or fastprogress.NO_BAR or not (fastprogress.IN_NOTEBOOK or sys.stdout.isatty()): return lambda *_: None
-    bar,start = fastprogress.progress_bar(range(n)),time.time()
+    bar,start = fastprogress.progress_bar(range(n)),time.perf_counter()
     bar.update(0)
     def update(files, faces):
-        bar.comment = f'{faces/(time.time() - start):.1f} faces/s'
+        bar.comment = f'{faces/(time.perf_counter() - start):.1f} faces/s'
         bar.update(files)
+        if files == n and not fastprogress.IN_NOTEBOOK: print()
     return update
 
 def predict_files(
@@ -243,14 +258,15 @@ def predict_files(
     fer,found = fer or FER(),_found(source, draw)
     table = _Table(out, fer, _settings(fer, faces, tta, draw), overwrite)
     to = _drawings(found, draw, overwrite or table.resumed) if draw else None
-    files,start,files0,faces0 = table.left(list(found)),time.time(),table.state['files'],table.state['faces']
+    files,start,before = table.left(list(found)),time.perf_counter(),table.counts()
     update = _bar(len(files))
     for part in _parts(fer, files, faces, tta, to):
         table.add(part)
-        update(table.state['files'] - files0, table.state['faces'] - faces0)
+        update(*(table.counts() - before)[:2])
     table.finish()
-    res = {k: table.state[k] for k in ('files', 'faces', 'unreadable')}
-    return dict(res, new_files=res['files'] - files0, new_faces=res['faces'] - faces0, seconds=time.time() - start)
+    counts,new = table.counts().tolist(),(table.counts() - before).tolist()
+    seconds = time.perf_counter() - start
+    return dict(zip(('files', 'faces', 'unreadable'), counts), new_files=new[0], new_faces=new[1], seconds=seconds)
 
 # %% ../nbs/14_folders.ipynb #a89ab171
 class _Worker:
@@ -262,7 +278,7 @@ class _Worker:
         found = self.fer._fill([_look(self.fer, self.faces, str(o)) for o in batch['file']], self.tta)
         return pa.Table.from_pylist([o for part in found for o in _rows(part)], schema=_schema(self.fer))
 
-# %% ../nbs/14_folders.ipynb #3e732bb6
+# %% ../nbs/14_folders.ipynb #88ee48f6
 def predict_ray(
     source, # a photo, a folder, or a list of these, where every machine finds them
     out, # folder of Parquet files, which pandas reads as one table
@@ -282,6 +298,7 @@ def predict_ray(
     if not ray.is_initialized(): ray.init()
     ray.data.DataContext.get_current().execution_options.preserve_order = True
     pool = ray.data.ActorPoolStrategy(size=workers or max(1, int(ray.cluster_resources()['CPU'])))
-    data = ray.data.from_items(files).map_batches(_Worker, fn_constructor_args=(bundle, faces, tta), batch_size=_part, compute=pool, num_cpus=1)
+    how = dict(fn_constructor_args=(bundle, faces, tta), batch_size=_part, compute=pool, num_cpus=1)
+    data = ray.data.from_items(files).map_batches(_Worker, **how)
     with atomic(out) as tmp: data.write_parquet(str(tmp), ray_remote_args=dict(num_cpus=0))
     return out

@@ -7,13 +7,14 @@ Docs: https://fer-fastai.github.io/fer_fastai/video.html.md"""
 # %% auto #0
 __all__ = ['read_video', 'TrackedFace', 'Tracker', 'plot_timeline', 'fer_video', 'changes', 'watch']
 
-# %% ../nbs/15_video.ipynb #38693c5e
-import os, shutil, subprocess, sys, time, warnings
+# %% ../nbs/15_video.ipynb #caeb517e
+import io, os, shutil, subprocess, sys, time, warnings
 from array import array
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import takewhile
+from numbers import Integral
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -26,20 +27,22 @@ from .core import FERError, atomic, check_name
 from .faces import detect
 from .predict import FER, Face, _color, _colors, _dark, _font, annotate
 
-# %% ../nbs/15_video.ipynb #1b6acbb9
+# %% ../nbs/15_video.ipynb #5ac88e43
 os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
 
-def _capture(*args):
+def _silently(kind, *args):
+    "Open a 'VideoCapture' or a 'VideoWriter'"
     import cv2
     logs = cv2.utils.logging
     level = logs.setLogLevel(logs.LOG_LEVEL_SILENT)
-    try: return cv2.VideoCapture(*args)
+    try: return getattr(cv2, kind)(*args)
     finally: logs.setLogLevel(level)
 
-# %% ../nbs/15_video.ipynb #7c53f3de
+# %% ../nbs/15_video.ipynb #02294e62
 def _open_camera(n):
     import cv2
-    cap = _capture(n)
+    if not 0 <= n < 100: raise FERError(f'camera {n}: cameras are numbered from 0 to 99')
+    cap = _silently('VideoCapture', n)
     if not cap.isOpened():
         raise FERError(f'camera {n} does not open: it is not there, or another program has it. Where Python runs on another computer, as in Colab, '
                        'the web app takes the camera of the browser')
@@ -50,12 +53,12 @@ def _open(source):
     "The capture of a file or a camera"
     import cv2
     if isinstance(source, int): return _open_camera(source)
-    if not isinstance(source, (str, Path)): raise FERError(f'a video is a file or the number of a camera, and this is of type {type(source).__name__}')
+    if not isinstance(source, (str, Path)): raise FERError(f'a video is a file or the number of a camera, not {type(source).__name__}')
     p = Path(source)
     if not p.exists(): raise FERError(f'{p}: there is no such file')
     if p.is_dir(): raise FERError(f'{p} is a folder, where a video is needed')
     if not p.stat().st_size: raise FERError(f'{p} is empty: 0 bytes')
-    cap = _capture(str(p), cv2.CAP_FFMPEG)
+    cap = _silently('VideoCapture', str(p), cv2.CAP_FFMPEG)
     if cap.isOpened(): return cap
     with open(p, 'rb') as f: mp4 = f.read(8)[4:] in (b'ftyp', b'moov', b'mdat', b'wide')
     if mp4: raise FERError(f'{p} is an MP4 without an index of its frames: it has none, or its end is missing; copy or record it again')
@@ -67,14 +70,16 @@ def _fps(cap):
     fps = cap.get(cv2.CAP_PROP_FPS)
     return fps if 1 <= fps <= 240 else 30.
 
-# %% ../nbs/15_video.ipynb #c7bc88d6
+# %% ../nbs/15_video.ipynb #2b36b7fb
 def _frames(cap, source, every):
     import cv2
     n,last,fps,total,start = 0,0.,_fps(cap),cap.get(cv2.CAP_PROP_FRAME_COUNT),time.monotonic()
-    camera = isinstance(source, int)
+    camera,shift = isinstance(source, int),0.
     try:
         while cap.grab():
-            last = time.monotonic() - start if camera else max(last, cap.get(cv2.CAP_PROP_POS_MSEC)/1000 or n/fps)
+            t = time.monotonic() - start if camera else cap.get(cv2.CAP_PROP_POS_MSEC)/1000 or n/fps
+            if t + shift < last - 1: shift = last + 1/fps - t
+            last = max(last, t + shift)
             ok,img = cap.retrieve() if n % every == 0 else (False, None)
             if ok: yield n,last,cv2.cvtColor(img, cv2.COLOR_BGR2RGB)
             n += 1
@@ -84,7 +89,7 @@ def _frames(cap, source, every):
         warnings.warn(f'{source}: the last frame is at {last:.1f} s of {total/fps:.1f} s, so the file is cut off or damaged there', stacklevel=2)
 
 def _check_every(every):
-    if not isinstance(every, int) or every < 1: raise FERError(f'every={every!r}: needed is a whole number, 1 or more')
+    if not isinstance(every, Integral) or every < 1: raise FERError(f'every={every!r}: needed is a whole number, 1 or more')
 
 def read_video(
     source, # file, or number of a camera, from 0
@@ -149,7 +154,7 @@ def __call__(self:Tracker,
     match,self.last = self._match(faces),time
     return [self._update(o, match.get(i), time) for i,o in enumerate(faces)]
 
-# %% ../nbs/15_video.ipynb #8b21fc01
+# %% ../nbs/15_video.ipynb #80d33cf1
 def _rows(n, time, seen, n_labels):
     nan = float('nan')
     for o in seen: yield from (n, time, o.id, *(o.box or [nan]*4), *o.probs.values())
@@ -158,9 +163,9 @@ def _rows(n, time, seen, n_labels):
 def _table(rows, labels):
     import pandas as pd
     df = pd.DataFrame(np.reshape(rows, (-1, 7 + len(labels))), columns=['frame', 'time', 'face', *'xywh', *labels]).astype(dict(frame=int))
-    found = df.face.notna()
-    df.insert(7, 'emotion', df.loc[found, labels].idxmax(axis=1).astype('str'))
-    df.insert(8, 'score', df[labels].max(axis=1))
+    p = df[labels].to_numpy()
+    df.insert(7, 'emotion', pd.Series(np.array(labels)[p.argmax(1)]).where(df.face.notna()))
+    df.insert(8, 'score', p.max(1))
     return df
 
 def _follow(frames, fer, every, smooth, faces, tta):
@@ -206,7 +211,7 @@ def _draw(img, seen):
         d.text((k*o.box[0] + .4*size, k*o.box[1] + .25*size), str(o.id), _color(o), _font(size), stroke_width=max(1, size//10), stroke_fill=_dark)
     return pic
 
-# %% ../nbs/15_video.ipynb #b2afaf89
+# %% ../nbs/15_video.ipynb #8c8c7fb4
 class _Writer:
     def __init__(self, path, fps): self.path,self.fps,self.n,self.out,self.img = path,fps,0,None,None
 
@@ -214,7 +219,7 @@ class _Writer:
         import cv2
         img = cv2.cvtColor(np.asarray(pic), cv2.COLOR_RGB2BGR)
         if self.out is None:
-            self.img,self.out = img,cv2.VideoWriter(str(self.path), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*'mp4v'), self.fps, pic.size)
+            self.img,self.out = img,_silently('VideoWriter', str(self.path), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*'mp4v'), self.fps, pic.size)
             if not self.out.isOpened(): raise FERError(f'{self.path.name}: OpenCV cannot write a video of {pic.width} x {pic.height}')
         self.fill(round(time*self.fps))
         self.img = img
@@ -223,14 +228,14 @@ class _Writer:
         for _ in range(n - self.n): self.out.write(self.img)
         self.n = max(n, self.n)
 
-# %% ../nbs/15_video.ipynb #31983f74
+# %% ../nbs/15_video.ipynb #1d57f67a
 def _finish(path, source, seconds):
     "Add the sound of `source`, for so many seconds, and encode for browsers"
     if not shutil.which('ffmpeg'): return
     sound = [] if isinstance(source, int) else ['-i', Path(source).resolve(), '-map', '0:v', '-map', '1:a?']
     better = path.with_name(f'better-{path.name}')
-    r = subprocess.run(['ffmpeg', '-v', 'error', '-nostdin', '-i', path, *sound, '-t', f'{seconds:.6f}', '-pix_fmt', 'yuv420p', '-movflags', '+faststart',
-                        better], capture_output=True, text=True, errors='replace')
+    how = ['-t', f'{seconds:.6f}', '-pix_fmt', 'yuv420p', '-movflags', '+faststart']
+    r = subprocess.run(['ffmpeg', '-v', 'error', '-nostdin', '-i', path, *sound, *how, better], capture_output=True, text=True, errors='replace')
     if r.returncode: warnings.warn(f'{path.name} is without sound: ffmpeg says {" ".join(r.stderr.split()) or r.returncode}', stacklevel=2)
     else: os.replace(better, path)
 
@@ -265,7 +270,7 @@ def _bar(frames, total):
         if 0 < n < total: bar.update(n)
     bar.update(total)
 
-# %% ../nbs/15_video.ipynb #70182118
+# %% ../nbs/15_video.ipynb #b4817b5b
 def fer_video(
     source, # file, or number of a camera, from 0
     out=None, # .mp4 file to write with the faces drawn in; None for none
@@ -280,6 +285,7 @@ def fer_video(
     "Follow the expressions in a video, and write it with the faces drawn in"
     import cv2
     _check_every(every)
+    if seconds is not None and seconds <= 0: raise FERError(f'seconds={seconds}: needed is more than 0')
     if isinstance(source, int) and seconds is None: raise FERError(f'camera {source} has no end: say how many seconds are wanted, or use `watch`')
     cap = _open(source)
     _check_names(source, out, plot)
@@ -290,6 +296,7 @@ def fer_video(
         for n,t,img,seen in _follow(_bar(frames, total), fer, every, smooth, faces, tta):
             if n % every == 0: rows.extend(_rows(n, t, seen, len(fer.labels)))
             write(t, img, seen)
+        if not rows: raise FERError(f'{source}: no frame could be read' + (f' in the first {seconds} s' if seconds else ''))
     df = _table(rows, fer.labels)
     if plot is not None: _save_plot(df, plot)
     return df
@@ -308,10 +315,9 @@ def changes(
     found = df[df.face.notna()]
     return found[found.emotion != found.groupby('face').emotion.shift()]
 
-# %% ../nbs/15_video.ipynb #8473c448
+# %% ../nbs/15_video.ipynb #010dc9ca
 def _in_notebook(images):
     from IPython.display import Image, display
-    import io
     handle = None
     for img in images:
         file = io.BytesIO()
