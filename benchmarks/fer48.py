@@ -1,21 +1,21 @@
-"""Train the network that ships with the package: its teachers, itself, and the bundle.
+"""Train the network that ships with the package, from the data to the bundle.
 
-    python benchmarks/fer48.py DATA RUNS [--bundle fer_fastai/models/fer48] [--epochs 45 34 40] [--threads 2]
+    python benchmarks/fer48.py DATA RUNS [--bundle fer_fastai/models/fer48] [--epochs 45 34] [--threads 2]
 
-DATA is FER2013 in any form that `read_fer` takes. Three runs are made in the folder RUNS, one after the other: `first` (recipe fer48) and
-`large` (recipe fer48_large) learn from the labels, and `student` (fer48) from the labels and from both of them. The test split is not
-there while they train. A run that is finished is not made again, and one that was interrupted goes on, so this command can be stopped at any time.
+DATA is FER2013 in any form that `read_fer` takes. Two runs are made in the folder RUNS: `first` (recipe fer48) learns from the labels, and `student`
+begins with its weights, at a lower rate, and learns from the labels and from the answers of `first`. The test split is not there while they
+train. A run that is finished is not made again, and one that was interrupted goes on, so this command can be stopped at any time.
 
 With --bundle, the student is then put into 8-bit integers, its temperature is fitted on the validation split, and the bundle is scored as it ships,
 through the predictor, on the validation split and, for the only time, on the test split: with and without mirror TTA, with and
 without the images that also stand in the train split."""
-import argparse, json
+import argparse
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from fer_fastai.core import atomic
+from fer_fastai.core import atomic, read_bundle
 from fer_fastai.data import read_fer
 from fer_fastai.export import load_fer_learner, save_bundle
 from fer_fastai.interpret import FERInterpretation, fit_temperature
@@ -31,7 +31,7 @@ def train(data, runs, name, epochs, **kwargs):
 def bundle(data, source, folder):
     "Make the small bundle of a finished run, and score it"
     learn = load_fer_learner(source)
-    config = json.loads((source/'config.json').read_text())
+    config = read_bundle(source)
     rows = np.random.default_rng(0).choice(data.idxs('train'), 1024, replace=False)
     faces = {o: data.images[data.idxs(o)] for o in ('valid', 'test')}
     meta = {k: config[k] for k in ('recipe', 'lr')} | dict(data={**config['data'], 'counts': data.counts().drop(columns='total').to_dict('index')})
@@ -53,15 +53,14 @@ if __name__ == '__main__':
     p.add_argument('data')
     p.add_argument('runs', type=Path)
     p.add_argument('--bundle', type=Path)
-    p.add_argument('--epochs', nargs=3, type=int, default=[45, 34, 40], metavar=('FIRST', 'LARGE', 'STUDENT'))
+    p.add_argument('--epochs', nargs=2, type=int, default=[45, 34], metavar=('FIRST', 'STUDENT'))
     p.add_argument('--threads', type=int, default=torch.get_num_threads())
     args = p.parse_args()
     torch.set_num_threads(args.threads)
     data = read_fer(args.data)
     no_test = data.subset(np.concatenate([data.idxs('train'), data.idxs('valid')]))
-    first,large,student = args.epochs
-    teachers = [train(no_test, args.runs, 'first', first, recipe='fer48'), train(no_test, args.runs, 'large', large, recipe='fer48_large')]
-    model = train(no_test, args.runs, 'student', student, recipe='fer48', teachers=teachers)
+    first = train(no_test, args.runs, 'first', args.epochs[0])
+    model = train(no_test, args.runs, 'student', args.epochs[1], start=first, teachers=first, distill=0.5, lr=3e-3, seed=2)
     if args.bundle:
         for k,o in bundle(data, model, args.bundle).items():
             print(f"{k:10} {o['accuracy']:.2%} of {o['n']:,} ({o['accuracy_low']:.2%} to {o['accuracy_high']:.2%}); {o['unseen']['accuracy']:.2%} of the "

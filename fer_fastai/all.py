@@ -15,3 +15,4 @@ from fer_fastai.faces import *
 from fer_fastai.predict import *
 from fer_fastai.folders import *
 from fer_fastai.video import *
+from fer_fastai.app import *

@@ -84,7 +84,7 @@ def cache_dir()->Path: # made where it is missing
     p.mkdir(parents=True, exist_ok=True)
     return p
 
-# %% ../nbs/00_core.ipynb #aa68aeaa
+# %% ../nbs/00_core.ipynb #e8c0ad6b
 @dataclass(frozen=True)
 class Preprocess:
     "How a face becomes the input of a network"
@@ -93,7 +93,7 @@ class Preprocess:
     net_size:int = None # side in pixels to which the network enlarges it first; None for no enlarging
     mean:tuple = (0.5,) # mean of each channel of the network's input, for pixels from 0 to 1; its length is the number of channels
     std:tuple = (0.5,) # standard deviation of each channel
-    margin:float = 0.1 # what is added on each side of a detected face, as a share of the face's side
+    margin:float = 0. # what is added on each side of a detected face, as a share of the face's side
 
     def __post_init__(self):
         for k in ('mean', 'std'): object.__setattr__(self, k, tuple(float(o) for o in getattr(self, k)))

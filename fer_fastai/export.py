@@ -246,7 +246,7 @@ def save_bundle(
         (tmp/'README.md').write_text(_model_card(config), encoding='utf-8')
     return Path(folder)
 
-# %% ../nbs/10_export.ipynb #b30e2772
+# %% ../nbs/10_export.ipynb #d684e63d
 def _blank(labels, pre): # loaders take their shapes from data, so here are two black faces
     rows = pd.DataFrame(dict(emotion=labels[0], split=['train', 'valid'], name=''))
     return FERData(rows, images=np.zeros((2, pre.size, pre.size), np.uint8), vocab=labels)
@@ -255,7 +255,7 @@ def load_fer_learner(
     folder, # a bundle
     dls=None # `DataLoaders` as `fer_dls` makes them; None to predict only
 ):
-    "Make a fastai `Learner` of a bundle"
+    "Make a fastai `Learner` of a bundle, with `pre`, its `Preprocess`"
     config = read_bundle(folder)
     labels,pre = config['labels'],Preprocess(**config['preprocess'])
     _check_labels(folder, labels, Path(folder)/'model.onnx')
@@ -263,5 +263,6 @@ def load_fer_learner(
     learn = fer_learner(fer_dls(_blank(labels, pre), pre, bs=1, fast=False) if dls is None else dls, config['model']['arch'])
     safetensors.torch.load_model(learn.model, Path(folder)/'model.safetensors')
     learn.model.to(learn.dls.device)
+    learn.pre = pre
     if dls is None: learn.dls = learn.dls.new_empty()
     return learn

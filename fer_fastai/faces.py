@@ -7,9 +7,8 @@ Docs: https://fer-fastai.github.io/fer_fastai/faces.html.md"""
 # %% auto #0
 __all__ = ['open_image', 'detect', 'check_boxes', 'crop_face']
 
-# %% ../nbs/12_faces.ipynb #d3ff892f
+# %% ../nbs/12_faces.ipynb #f7a3d629
 import io, struct, threading, zlib
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -87,16 +86,17 @@ def open_image(
         raise FERError(f'{name} has more than {2*Image.MAX_IMAGE_PIXELS:,} pixels, the limit of twice PIL.Image.MAX_IMAGE_PIXELS') from None
     except _damage as e: raise FERError(f'{name}: the image is damaged ({e})') from e
 
-# %% ../nbs/12_faces.ipynb #084163c1
-_lock = threading.Lock() # a cascade serves one thread at a time
+# %% ../nbs/12_faces.ipynb #ef7b00b2
+_mine = threading.local() # a cascade serves one thread at a time, so each thread has its own
 
-@cache
-def _cascades():
+def _cascade(name):
     import cv2
-    return {k: cv2.CascadeClassifier(str(Path(cv2.data.haarcascades)/f'haarcascade_{k}.xml')) for k in ('frontalface_alt2', 'profileface')}
+    known = vars(_mine)
+    if name not in known: known[name] = cv2.CascadeClassifier(str(Path(cv2.data.haarcascades)/f'haarcascade_{name}.xml'))
+    return known[name]
 
 def _hits(name, gray, least, scale, neighbors):
-    with _lock: return np.reshape(_cascades()[name].detectMultiScale(gray, scale, neighbors, minSize=(least, least)), (-1, 4))
+    return np.reshape(_cascade(name).detectMultiScale(gray, scale, neighbors, minSize=(least, least)), (-1, 4))
 
 # %% ../nbs/12_faces.ipynb #708ae423
 def _distinct(boxes):
@@ -146,7 +146,7 @@ def check_boxes(
         if bad.any(): raise FERError(f'box {tuple(a[bad.argmax()].tolist())} {what}; the picture is {width} x {height}')
     return a
 
-# %% ../nbs/12_faces.ipynb #8222a706
+# %% ../nbs/12_faces.ipynb #e59499fc
 def _crop(img, box, margin):
     x,y,w,h = (float(o) for o in box)
     side = max(1, round(max(w, h)*(1 + 2*margin)))
@@ -160,7 +160,7 @@ def _crop(img, box, margin):
 def crop_face(
     img, # as `open_image` takes it
     box, # x, y, width, height in pixels
-    margin=.1 # what is added on each side, as a share of the box's longer side
+    margin=0. # what is added on each side, as a share of the box's longer side
 )->Image.Image: # square
     "Cut out the square around a box's centre"
     img = open_image(img)

@@ -75,7 +75,7 @@ def _draw(found, to):
     if found.error: return
     with atomic(to(found.file)) as tmp: annotate(found.file, found).save(tmp, quality=90)
 
-# %% ../nbs/14_folders.ipynb #8c2c7e81
+# %% ../nbs/14_folders.ipynb #2768c684
 _part = 16 # pictures that are scored, drawn and written together
 
 def _ahead(pool, f, xs):
@@ -92,13 +92,17 @@ def _look(fer, faces, path):
 
 def _parts(fer, files, faces, tta, to=None):
     "Lists of the `Faces` of `_part` files each"
-    pool = ThreadPoolExecutor(num_cpus())
+    import cv2
+    pool,threads = ThreadPoolExecutor(num_cpus()),cv2.getNumThreads()
+    cv2.setNumThreads(1) # the cores are busy with one picture each
     try:
         for looks in chunked(_ahead(pool, partial(_look, fer, faces), files), _part):
             part = fer._fill(looks, tta)
             if to: list(pool.map(partial(_draw, to=to), part))
             yield part
-    finally: pool.shutdown(cancel_futures=True)
+    finally:
+        pool.shutdown(cancel_futures=True)
+        cv2.setNumThreads(threads)
 
 # %% ../nbs/14_folders.ipynb #feb8d409
 def predict_stream(
@@ -144,10 +148,10 @@ def _to_parquet(lines, path, schema):
     with open(lines, encoding='utf-8') as f, pq.ParquetWriter(path, schema) as w:
         for part in chunked(f, 50_000): w.write_table(pa.Table.from_pylist(list(map(json.loads, part)), schema=schema))
 
-# %% ../nbs/14_folders.ipynb #aacb5b61
+# %% ../nbs/14_folders.ipynb #1396b668
 def _model(fer):
     "A name for the network that another network does not have"
-    name = Path(fer.session._model_path).name
+    name = fer.path.name
     return f'{name} {fer.config["files"].get(name, "")}'.strip()
 
 def _settings(fer, faces, tta, draw):

@@ -27,14 +27,14 @@ def _pixel_stats(data, mode, n=5000):
     px = np.concatenate([np.asarray(data.image(i).convert(mode)).reshape(-1, len(mode)) for i in rows])/255
     return px.mean(0), px.std(0)
 
-# %% ../nbs/05_loaders.ipynb #417c23e2
+# %% ../nbs/05_loaders.ipynb #0ead865c
 def fer_preprocess(
     data:FERData, # the faces
     size:int=None, # side in pixels of the network's input; None for that of the data's array, or 224 for files
     mode:str=None, # 'L' for gray or 'RGB'; None for gray from an array and RGB from files
     channels:int=None, # 1 or 3 channels of the network's input; None for as many as `mode` has
     stats:str='half', # 'imagenet', 'data' (of at most 5,000 training images) or 'half'
-    margin:float=0.1 # what a predictor adds on each side of a detected face, as a share of the face's side
+    margin:float=0. # what a predictor adds on each side of a detected face, as a share of the face's side
 )->Preprocess: # the one object that loaders, exports and predictors follow
     "How the faces of `data` become the input of a network"
     check_name('stats', stats, ('imagenet', 'data', 'half'))

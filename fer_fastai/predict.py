@@ -46,7 +46,7 @@ def _check_net(session, labels, pre, path):
     shape = [len(pre.mode), pre.size, pre.size]
     if takes[0][1][1:] != shape: raise FERError(f'{path}: the network takes pictures of shape {takes[0][1][1:]}, and config.json says {shape}')
 
-# %% ../nbs/13_predict.ipynb #80023142
+# %% ../nbs/13_predict.ipynb #cebc3d40
 class FER:
     "A predictor of facial expressions"
     def __init__(self,
@@ -59,8 +59,9 @@ class FER:
         try: self.pre = Preprocess(**config['preprocess'])
         except TypeError as e: raise FERError(f'{folder/"config.json"}: "preprocess" is not understood ({e}): pip install -U fer_fastai') from e
         self.config,self.labels,self.detector = config,config['labels'],detector
-        self.session = _session(folder/name, threads)
-        _check_net(self.session, self.labels, self.pre, folder/name)
+        self.path = folder/name
+        self.session = _session(self.path, threads)
+        _check_net(self.session, self.labels, self.pre, self.path)
 
     def __repr__(self): return f'FER({", ".join(self.labels)}; {self.pre.mode}, {self.pre.size} x {self.pre.size} px)'
 

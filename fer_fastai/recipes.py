@@ -19,7 +19,7 @@ from .core import FERError, check_name
 optimizers = dict(adam=Adam, sgd=SGD, radam=RAdam, ranger=ranger)
 schedules = ('fine_tune', 'one_cycle', 'flat_cos', 'plateau')
 
-# %% ../nbs/08_recipes.ipynb #82f61cc1
+# %% ../nbs/08_recipes.ipynb #5529686f
 @dataclass(frozen=True)
 class Recipe:
     "Every choice of a training run"
@@ -38,6 +38,7 @@ class Recipe:
     mixup:float = None # alpha of MixUp: pairs of images and of their labels are blended; None for none
     arch:str = 'fer48' # name of the network
     pretrained:bool = False # start from ImageNet's weights
+    start:str = None # a bundle to start from instead, of the same `arch`; its head too, if the classes are the same
     label_smoothing:float = 0. # share of the target that is spread over all classes
     opt:str = 'adam' # name in `optimizers`
     wd:float = None # weight decay; None for the optimizer's default
@@ -51,6 +52,7 @@ class Recipe:
     seed:int = 42 # of every random number in the run
 
     def __post_init__(self):
+        if self.start: object.__setattr__(self, 'start', str(self.start))
         if self.teachers: object.__setattr__(self, 'teachers', tuple(str(o) for o in L(self.teachers)))
         for k in ('emotions', 'epochs', 'lr'):
             if isinstance(getattr(self, k), list): object.__setattr__(self, k, tuple(getattr(self, k)))

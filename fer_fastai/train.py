@@ -8,7 +8,7 @@ Docs: https://fer-fastai.github.io/fer_fastai/train.html.md"""
 __all__ = ['CPUAutocast', 'cpu_has_bf16', 'KeepBest', 'EMA', 'Distill', 'Checkpoint', 'suggest_lr', 'fit_stage', 'open_run',
            'recipe_learner', 'fit_recipe', 'finish_run', 'train_fer']
 
-# %% ../nbs/11_train.ipynb #b95aa162
+# %% ../nbs/11_train.ipynb #26b8cfbf
 import json, random, shutil, time
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -18,6 +18,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import safetensors.torch
 import torch
 import torch.nn.functional as F
 from fastai.vision.all import (IN_NOTEBOOK, Callback, CancelEpochException, ChannelsLast, L, Learner,
@@ -321,7 +322,19 @@ def _teacher(folder, learn):
         if its[k] != here[k]: raise FERError(f'teacher {folder}: its {k} are {its[k]} and the student\'s are {here[k]}; they must be the same')
     return load_fer_learner(folder).model
 
-# %% ../nbs/11_train.ipynb #ab867044
+# %% ../nbs/11_train.ipynb #ff0d0e7c
+def _start_from(learn, folder):
+    config = read_bundle(folder)
+    arch,its = learn.model_args['arch'],config['model']['arch']
+    if its != arch: raise FERError(f'start={str(folder)!r}: a {its}, and the recipe says arch={arch!r}')
+    new,saved = learn.model.state_dict(),safetensors.torch.load_file(Path(folder)/'model.safetensors')
+    last = [k for k,m in learn.model.named_modules() if isinstance(m, (torch.nn.Linear, torch.nn.Conv2d))][-1]
+    head = {k for k in new if k.startswith(f'{last}.') and config['labels'] != list(learn.dls.vocab)}
+    if wrong := [k for k in new if k not in head and (k not in saved or saved[k].shape != new[k].shape)]:
+        raise FERError(f'start={str(folder)!r}: {wrong[0]} does not fit; was it trained with other channels or another library version?')
+    learn.model.load_state_dict({k: v if k in head else saved[k] for k,v in new.items()})
+
+# %% ../nbs/11_train.ipynb #7d8a963f
 def recipe_learner(
     data:FERData, # the faces
     recipe:Recipe, # what to make
@@ -335,6 +348,7 @@ def recipe_learner(
     learn = fer_learner(fer_dls(data, pre, r.augment, r.bs, path=path), r.arch, r.pretrained, r.label_smoothing, opt_func=optimizers[r.opt],
                         wd=r.wd, model_dir='checkpoint', cbs=cbs)
     learn.pre = pre
+    if r.start: _start_from(learn, r.start)
     if r.teachers: learn.add_cb(Distill([_teacher(o, learn) for o in r.teachers], r.distill))
     return learn.fast_precision()
 
