@@ -40,7 +40,7 @@ def _numbers(text, kind): return None if text is None else tuple(kind(o) for o i
 # %% ../nbs/17_cli.ipynb #fadb50cc
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 
-# %% ../nbs/17_cli.ipynb #83d04c86
+# %% ../nbs/17_cli.ipynb #91d0886b
 @call_parse(pos=['source'])
 def fer_train(
     source:str='sample', # pixel CSV, folder of images, archive of either, or 'sample'
@@ -51,6 +51,7 @@ def fer_train(
     size:int=None, # side in pixels of the network's input
     bs:int=None, # images in a batch
     pretrained:bool_arg=None, # start from ImageNet's weights: yes or no
+    start:str=None, # bundle to start from instead, or 'fer48' for the one that ships
     emotions:str=None, # classes to keep, with commas between
     protocol:str=None, # 'official' or 'public+private'
     bad:str=None, # bad data: 'raise' or 'skip'
@@ -64,7 +65,7 @@ def fer_train(
     with _at_terminal('interrupted; --resume goes on from the last complete epoch'):
         try: kwargs,epochs,lr = json.loads(fields),_numbers(epochs, int),_numbers(lr, float)
         except ValueError as e: raise FERError(f'--epochs, --lr or --fields cannot be read: {e}') from e
-        given = dict(epochs=epochs, lr=lr, arch=arch, size=size, bs=bs, pretrained=pretrained, protocol=protocol, bad=bad, seed=seed,
+        given = dict(epochs=epochs, lr=lr, arch=arch, size=size, bs=bs, pretrained=pretrained, start=start, protocol=protocol, bad=bad, seed=seed,
                      emotions=_numbers(emotions, str))
         kwargs.update({k: v for k,v in given.items() if v is not None})
         from fer_fastai.train import train_fer

@@ -7,8 +7,8 @@ Docs: https://fer-fastai.github.io/fer_fastai/export.html.md"""
 # %% auto #0
 __all__ = ['InferenceNet', 'export_onnx', 'quantize_onnx', 'versions', 'save_bundle', 'load_fer_learner']
 
-# %% ../nbs/10_export.ipynb #b91a24cf
-import platform
+# %% ../nbs/10_export.ipynb #28408885
+import json, platform
 from copy import deepcopy
 from dataclasses import asdict
 from importlib.metadata import version

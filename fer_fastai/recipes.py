@@ -19,7 +19,7 @@ from .core import FERError, check_name
 optimizers = dict(adam=Adam, sgd=SGD, radam=RAdam, ranger=ranger)
 schedules = ('fine_tune', 'one_cycle', 'flat_cos', 'plateau')
 
-# %% ../nbs/08_recipes.ipynb #5529686f
+# %% ../nbs/08_recipes.ipynb #c06705a5
 @dataclass(frozen=True)
 class Recipe:
     "Every choice of a training run"
@@ -34,11 +34,11 @@ class Recipe:
     channels:int = None # 1 or 3 channels of the network's input; None for those of `mode`
     stats:str = 'half' # normalisation: 'imagenet', 'data' or 'half'
     augment:dict = None # as `augment_tfms` takes it
-    bs:int = 64 # images in a batch
+    bs:int = 64 # images in a batch; None for 128, or fewer where an epoch would have less than 40 batches
     mixup:float = None # alpha of MixUp: pairs of images and of their labels are blended; None for none
     arch:str = 'fer48' # name of the network
     pretrained:bool = False # start from ImageNet's weights
-    start:str = None # a bundle to start from instead, of the same `arch`; its head too, if the classes are the same
+    start:str = None # a bundle to start from instead, of the same `arch`: a folder, or 'fer48' for the one that ships
     label_smoothing:float = 0. # share of the target that is spread over all classes
     opt:str = 'adam' # name in `optimizers`
     wd:float = None # weight decay; None for the optimizer's default
@@ -86,13 +86,13 @@ def check(self:Recipe)->Recipe: # itself
     augment_tfms(self.augment)
     return self
 
-# %% ../nbs/08_recipes.ipynb #1eabd041
+# %% ../nbs/08_recipes.ipynb #139d3f03
 _fastai = Recipe('vgg16_bn', 'fast.ai: VGG16 with batch norm at 160 px, fine-tuned in two stages', size=160, channels=3, stats='imagenet',
                  augment={'aug_transforms': {'mode': 'bicubic'}}, arch='vgg16_bn', pretrained=True, schedule='fine_tune', epochs=(30, 10), lr=(1.2e-3, 3e-4))
 _fer48 = Recipe('fer48', 'our own: a residual network at 48 px, from scratch',
                 augment={'aug_transforms': {'max_rotate': 15, 'min_zoom': 0.85, 'max_zoom': 1.15, 'max_warp': 0, 'max_lighting': 0.3},
                          'shift': {}, 'erase': {}},
-                bs=128, label_smoothing=0.1, wd=0.05, epochs=45, lr=5e-3)
+                bs=None, label_smoothing=0.1, wd=0.05, epochs=45, lr=5e-3)
 _large = replace(_fer48, name='fer48_large', about='the larger teacher of fer48', arch='fer48_large', mixup=0.2, epochs=34, lr=4e-3)
 recipes = {o.name: o for o in (_fer48, _large, _fastai, replace(_fastai, name='resnet34', about='fast.ai: ResNet-34 at 160 px, fine-tuned',
                                                          arch='resnet34', epochs=8, lr=4e-3))}

@@ -8,7 +8,7 @@ Docs: https://fer-fastai.github.io/fer_fastai/train.html.md"""
 __all__ = ['CPUAutocast', 'cpu_has_bf16', 'KeepBest', 'EMA', 'Distill', 'Checkpoint', 'suggest_lr', 'fit_stage', 'open_run',
            'recipe_learner', 'fit_recipe', 'finish_run', 'train_fer']
 
-# %% ../nbs/11_train.ipynb #26b8cfbf
+# %% ../nbs/11_train.ipynb #96f7dfa7
 import json, random, shutil, time
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from fastai.vision.all import (IN_NOTEBOOK, Callback, CancelEpochException, ChannelsLast, L, Learner,
                                MixedPrecision, MixUp, ReduceLROnPlateau, TrackerCallback, delegates, patch, set_seed, to_device, to_float, valley)
 
+import fer_fastai
 from .core import FERError, Preprocess, atomic, read_bundle, write_json
 from .data import FERData, read_fer
 from .export import load_fer_learner, save_bundle, versions
@@ -313,8 +314,14 @@ def open_run(
     write_json(file, run)
     return run
 
-# %% ../nbs/11_train.ipynb #ea265a36
+# %% ../nbs/11_train.ipynb #d291d127
+def _bundle(name):
+    "The folder of a bundle, or of the one of that name that ships with the package"
+    shipped = Path(fer_fastai.__file__).parent/'models'/name
+    return shipped if shipped.exists() and not Path(name).exists() else name
+
 def _teacher(folder, learn):
+    folder = _bundle(folder)
     config = read_bundle(folder)
     here = dict(labels=list(learn.dls.vocab), preprocess=learn.pre)
     its = dict(labels=config['labels'], preprocess=replace(Preprocess(**config['preprocess']), margin=learn.pre.margin))
@@ -322,8 +329,9 @@ def _teacher(folder, learn):
         if its[k] != here[k]: raise FERError(f'teacher {folder}: its {k} are {its[k]} and the student\'s are {here[k]}; they must be the same')
     return load_fer_learner(folder).model
 
-# %% ../nbs/11_train.ipynb #ff0d0e7c
+# %% ../nbs/11_train.ipynb #67d984ba
 def _start_from(learn, folder):
+    folder = _bundle(folder)
     config = read_bundle(folder)
     arch,its = learn.model_args['arch'],config['model']['arch']
     if its != arch: raise FERError(f'start={str(folder)!r}: a {its}, and the recipe says arch={arch!r}')
@@ -334,7 +342,7 @@ def _start_from(learn, folder):
         raise FERError(f'start={str(folder)!r}: {wrong[0]} does not fit; was it trained with other channels or another library version?')
     learn.model.load_state_dict({k: v if k in head else saved[k] for k,v in new.items()})
 
-# %% ../nbs/11_train.ipynb #7d8a963f
+# %% ../nbs/11_train.ipynb #8237792e
 def recipe_learner(
     data:FERData, # the faces
     recipe:Recipe, # what to make
@@ -345,7 +353,8 @@ def recipe_learner(
     r = recipe
     set_seed(r.seed)
     pre = fer_preprocess(data, r.size, r.mode, r.channels, r.stats)
-    learn = fer_learner(fer_dls(data, pre, r.augment, r.bs, path=path), r.arch, r.pretrained, r.label_smoothing, opt_func=optimizers[r.opt],
+    bs = r.bs or max(16, min(128, len(data.idxs('train'))//40))
+    learn = fer_learner(fer_dls(data, pre, r.augment, bs, path=path), r.arch, r.pretrained, r.label_smoothing, opt_func=optimizers[r.opt],
                         wd=r.wd, model_dir='checkpoint', cbs=cbs)
     learn.pre = pre
     if r.start: _start_from(learn, r.start)

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from fer_fastai.data import read_fer
+from fer_fastai.predict import FER
 from fer_fastai.train import train_fer
 
 source = os.environ.get('FER2013')
@@ -31,3 +32,13 @@ def test_it_learns(tmp_path):
     data = read_fer(source, emotions=['happy', 'sad', 'surprise']).sample(0.2)
     train_fer(data, epochs=4, lr_find=False, out=tmp_path/'run')
     assert pd.read_csv(tmp_path/'run'/'history.csv').accuracy.max() > 0.6
+
+def test_the_model_that_ships():
+    "Its accuracy on PublicTest is that of its card; another processor may round a few images differently"
+    data,fer = read_fer(source),FER()
+    rows,card = data.idxs('valid'),fer.config['metrics']['valid']
+    right = fer.probs(data.images[rows]).argmax(1) == data.labels[rows]
+    assert (card['n'], card['tta'], fer.labels) == (len(rows), False, list(data.vocab))
+    assert abs(right.mean() - card['accuracy']) < 0.005
+    unseen = ~data.in_train('valid')
+    assert abs(right[unseen].mean() - card['unseen']['accuracy']) < 0.005
