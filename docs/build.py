@@ -1,5 +1,5 @@
 "Build the documentation site, or README.md, from the notebooks"
-import os, re
+import os, re, shutil
 from dataclasses import is_dataclass
 from importlib import import_module
 from inspect import isclass
@@ -57,7 +57,11 @@ def page(fn): # path of a notebook
     folder = fn.relative_to(cfg.nbs_path).parent
     def link(m): return f']({cfg.doc_url}/{page_name(folder/m[1])}{(m[2] or "").lower()})'
     for c in nb.cells:
-        if c.cell_type == 'code': c.source = re.sub(r'^#\|.*\n?', '', c.source, flags=re.M)
+        if c.cell_type == 'code':
+            c.source = re.sub(r'^#\|.*\n?', '', c.source, flags=re.M)
+            for o in c.outputs:
+                if o.output_type == 'execute_result': o.execution_count = 1 # pandoc wants a number, and nbdev-clean takes it away
+                if 'image/jpeg' in o.get('data', {}): o.data.pop('image/png', None) # Pillow gives both
         else: c.source = re.sub(r'\]\(([\w/.]+\.ipynb)(#\S*)?\)', link, c.source)
     return nb
 
@@ -65,6 +69,7 @@ def make_readme(out): # path of the file
     "Write the README"
     nb = page(cfg.nbs_path/'index.ipynb')
     os.chdir(out.parent) # pictures go to index_files beside the README
+    shutil.rmtree('index_files', ignore_errors=True)
     args = '--wrap=preserve', '--extract-media=index_files'
     text = pypandoc.convert_text(nb2str(nb), 'gfm-raw_html', format='ipynb', extra_args=args)
     out.write_text(f'<!-- Made from nbs/index.ipynb by docs/build.py: edit the notebook. -->\n\n{text.strip()}\n', encoding='utf-8')
