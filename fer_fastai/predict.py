@@ -21,7 +21,7 @@ import fer_fastai
 from .core import FERError, Preprocess, check_name, read_bundle
 from .faces import _crop, check_boxes, detect, open_image
 
-# %% ../nbs/13_predict.ipynb #04b56e8d
+# %% ../nbs/13_predict.ipynb #04dd9b14
 def _find(bundle):
     "The folder of a bundle and the name of its ONNX file"
     p = Path(fer_fastai.__file__).parent/'models'/'fer48' if bundle is None else Path(bundle)
@@ -33,7 +33,7 @@ def _session(path, threads):
     import onnxruntime as ort
     options = ort.SessionOptions()
     options.log_severity_level = 3
-    options.add_session_config_entry('session.intra_op.allow_spinning', '0')
+    options.add_session_config_entry('session.force_spinning_stop', '1') # threads may not burn a core between two calls
     if threads: options.intra_op_num_threads = threads
     try: return ort.InferenceSession(path, options, providers=['CPUExecutionProvider'])
     except Exception as e: raise FERError(f'{path} is no ONNX model that onnxruntime can load: {e}') from e
