@@ -7,7 +7,7 @@ Docs: https://fer-fastai.github.io/fer_fastai/app.html.md"""
 # %% auto #0
 __all__ = ['make_app', 'fer_app', 'export_space']
 
-# %% ../nbs/16_app.ipynb #a5163bc3
+# %% ../nbs/16_app.ipynb #8b80ba80
 import base64, html, io, re, shutil, sys, time
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +16,8 @@ from PIL import Image
 
 from .core import FERError, atomic
 from .faces import _crop, _damage, detect, open_image
-from .folders import _columns, _rows
-from .predict import FER, Faces, _color, _find, annotate
+from .folders import _clean_rows
+from .predict import FER, Faces, _color, _columns, _find, annotate
 from .video import Tracker
 
 # %% ../nbs/16_app.ipynb #321b9d85
@@ -74,10 +74,10 @@ def _cards(img, found):
     if not found: return '<p class="fer-note">No face was found. Faces that look at the camera, upright and well lit, are found best.</p>'
     return f'<div class="fer-cards">{"".join(_card(img, o) for o in found[:20])}</div>'
 
-# %% ../nbs/16_app.ipynb #71c7a05b
+# %% ../nbs/16_app.ipynb #7e8ae551
 def _frame(photos, labels):
     import pandas as pd
-    return pd.DataFrame([row for o in photos for row in _rows(o)], columns=_columns(labels))
+    return pd.DataFrame([row for o in photos for row in _clean_rows(o)], columns=_columns(labels))
 
 def _shown(df, labels):
     "What the page shows of a table"

@@ -98,15 +98,17 @@ def _cascade(name):
 def _hits(name, gray, least, scale, neighbors):
     return np.reshape(_cascade(name).detectMultiScale(gray, scale, neighbors, minSize=(least, least)), (-1, 4))
 
-# %% ../nbs/12_faces.ipynb #708ae423
+# %% ../nbs/12_faces.ipynb #954f77ce
+def _shared(a, b):
+    "The area that two boxes have in common"
+    (x,y,w,h),(x2,y2,w2,h2) = a,b
+    return max(0, min(x+w, x2+w2) - max(x, x2))*max(0, min(y+h, y2+h2) - max(y, y2))
+
 def _distinct(boxes):
-    "The boxes that do not cover half of an earlier one, or are covered by half"
+    "The boxes that share less than 0.4 of the smaller one with every earlier one"
     keep = []
-    for x,y,w,h in boxes:
-        def clear(o):
-            both = max(0, min(x+w, o[0]+o[2]) - max(x, o[0]))*max(0, min(y+h, o[1]+o[3]) - max(y, o[1]))
-            return both < .4*min(w*h, o[2]*o[3])
-        if all(clear(o) for o in keep): keep.append((x, y, w, h))
+    for o in boxes:
+        if all(_shared(o, k) < .4*min(o[2]*o[3], k[2]*k[3]) for k in keep): keep.append(o)
     return np.reshape(keep, (-1, 4))
 
 # %% ../nbs/12_faces.ipynb #72f29e18

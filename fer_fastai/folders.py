@@ -7,7 +7,7 @@ Docs: https://fer-fastai.github.io/fer_fastai/folders.html.md"""
 # %% auto #0
 __all__ = ['image_files', 'predict_stream', 'predict_files', 'predict_ray']
 
-# %% ../nbs/14_folders.ipynb #fd019767
+# %% ../nbs/14_folders.ipynb #72ea440a
 import csv, hashlib, io, json, os, shutil, sys, time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +21,7 @@ from fastprogress import fastprogress
 from . import __version__
 from .core import FERError, atomic, check_name, write_json
 from .faces import open_image
-from .predict import FER, Faces, annotate
+from .predict import FER, Faces, _columns, _rows, annotate
 
 # %% ../nbs/14_folders.ipynb #c558cafa
 _suffixes = set('.jpg .jpeg .jfif .png .webp .bmp .gif .tif .tiff .avif .heic .heif .jp2 .ppm .pgm .pbm'.split())
@@ -119,12 +119,10 @@ def predict_stream(
     to = _drawings(found, draw, overwrite) if draw else None
     return (o for part in _parts(fer or FER(), found, faces, tta, to) for o in part)
 
-# %% ../nbs/14_folders.ipynb #cf3bc359
-def _columns(labels): return ['file', 'face', *'xywh', 'emotion', 'score', *labels, 'error', 'note']
+# %% ../nbs/14_folders.ipynb #77550441
+def _written(v): return v.encode('utf-8', 'backslashreplace').decode() if isinstance(v, str) else v
 
-def _rows(found):
-    about = {k: v.encode('utf-8', 'backslashreplace').decode() for k,v in dict(file=found.file, error=found.error, note=found.note).items()}
-    return [dict(about, face=i, **dict(zip('xywh', o.box or ())), emotion=o.emotion, score=o.score, **o.probs) for i,o in enumerate(found)] or [about]
+def _clean_rows(found): return [{k: _written(v) for k,v in row.items()} for row in _rows(found, found.file)]
 
 def _text(rows, columns, suffix):
     if suffix != '.csv': return ''.join(json.dumps({k: o.get(k) for k in columns}, ensure_ascii=False) + '\n' for o in rows)
@@ -209,12 +207,12 @@ def left(self:_Table, files):
         raise FERError(f'{self.part} holds {n:,} files, and they are not the first {n:,} any more: bring back what was there, or give overwrite')
     return files[n:]
 
-# %% ../nbs/14_folders.ipynb #fd644d40
+# %% ../nbs/14_folders.ipynb #1ea1ae70
 @patch
 def add(self:_Table, part):
     "Write the rows of a list of `Faces`"
     s = self.state
-    rows = [o for found in part for o in _rows(found)]
+    rows = [o for found in part for o in _clean_rows(found)]
     data = _text(rows, _columns(self.fer.labels), self.suffix).encode()
     with open(self.part, 'ab') as f:
         if f.tell() != s['bytes']: raise FERError(f'{self.part}: another process writes to it too')
@@ -272,7 +270,7 @@ def predict_files(
     seconds = time.perf_counter() - start
     return dict(zip(('files', 'faces', 'unreadable'), counts), new_files=new[0], new_faces=new[1], seconds=seconds)
 
-# %% ../nbs/14_folders.ipynb #a89ab171
+# %% ../nbs/14_folders.ipynb #b690dfe6
 class _Worker:
     "What runs on each core of a cluster"
     def __init__(self, bundle, faces, tta): self.fer,self.faces,self.tta = FER(bundle, threads=1),faces,tta
@@ -280,7 +278,7 @@ class _Worker:
     def __call__(self, batch):
         import pyarrow as pa
         found = self.fer._fill([_look(self.fer, self.faces, str(o)) for o in batch['file']], self.tta)
-        return pa.Table.from_pylist([o for part in found for o in _rows(part)], schema=_schema(self.fer))
+        return pa.Table.from_pylist([o for part in found for o in _clean_rows(part)], schema=_schema(self.fer))
 
 # %% ../nbs/14_folders.ipynb #88ee48f6
 def predict_ray(

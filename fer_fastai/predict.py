@@ -190,7 +190,14 @@ def __call__(self:FER,
     if len(x) != len(faces): raise FERError(f'{len(x)} pictures and boxes for {len(faces)}')
     return list(self._score(map(self._look_or_say, x, faces), tta))
 
-# %% ../nbs/13_predict.ipynb #7677c341
+# %% ../nbs/13_predict.ipynb #bab806da
+def _columns(labels): return ['file', 'face', *'xywh', 'emotion', 'score', *labels, 'error', 'note']
+
+def _rows(found, file):
+    "A dict for each face of a `Faces`, or one for a picture without a face"
+    about = dict(file=file, error=found.error, note=found.note)
+    return [dict(about, face=i, **dict(zip('xywh', o.box or ())), emotion=o.emotion, score=o.score, **o.probs) for i,o in enumerate(found)] or [about]
+
 @patch
 def frame(self:FER,
     images, # many pictures, or one, as `FER` takes them
@@ -200,12 +207,8 @@ def frame(self:FER,
     "A row for each face, and for each picture without one"
     import pandas as pd
     if not _is_many(images): images,faces = [images],faces if isinstance(faces, str) else [faces]
-    rows = []
-    for i,found in enumerate(self(images, faces, tta)):
-        about = dict(file=found.file or i, error=found.error, note=found.note)
-        for j,o in enumerate(found): rows.append(dict(about, face=j, **dict(zip('xywh', o.box or ())), emotion=o.emotion, score=o.score, **o.probs))
-        if not found: rows.append(about)
-    return pd.DataFrame(rows, columns=['file', 'face', *'xywh', 'emotion', 'score', *self.labels, 'error', 'note'])
+    rows = [row for i,found in enumerate(self(images, faces, tta)) for row in _rows(found, found.file or i)]
+    return pd.DataFrame(rows, columns=_columns(self.labels))
 
 # %% ../nbs/13_predict.ipynb #ec5c497e
 _colors = dict(angry='#e5484d', disgust='#6fae4a', fear='#9a6dd7', happy='#f5b82e', sad='#4a8fe0', surprise='#f0803c', neutral='#94a1b2', contempt='#c2708f')

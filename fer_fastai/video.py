@@ -7,7 +7,7 @@ Docs: https://fer-fastai.github.io/fer_fastai/video.html.md"""
 # %% auto #0
 __all__ = ['read_video', 'TrackedFace', 'Tracker', 'plot_timeline', 'fer_video', 'changes', 'watch']
 
-# %% ../nbs/15_video.ipynb #caeb517e
+# %% ../nbs/15_video.ipynb #9c0c0086
 import io, os, shutil, subprocess, sys, time, warnings
 from array import array
 from contextlib import closing, contextmanager
@@ -24,7 +24,7 @@ from fastcore.imports import in_notebook
 from PIL import ImageDraw
 
 from .core import FERError, atomic, check_name
-from .faces import detect
+from .faces import _shared, detect
 from .predict import FER, Face, _color, _colors, _dark, _font, annotate
 
 # %% ../nbs/15_video.ipynb #5ac88e43
@@ -99,7 +99,7 @@ def read_video(
     _check_every(every)
     return _frames(_open(source), source, every)
 
-# %% ../nbs/15_video.ipynb #e97ca2b5
+# %% ../nbs/15_video.ipynb #4d5e20e3
 @dataclass(repr=False)
 class TrackedFace(Face):
     "A face of a video, with probabilities that are smoothed over time"
@@ -108,9 +108,9 @@ class TrackedFace(Face):
 
 def _iou(a, b):
     "Intersection over union of two boxes; None is the whole picture"
-    (x,y,w,h),(x2,y2,w2,h2) = [(0, 0, 1, 1) if o is None else o for o in (a, b)]
-    both = max(0, min(x+w, x2+w2) - max(x, x2))*max(0, min(y+h, y2+h2) - max(y, y2))
-    return both/(w*h + w2*h2 - both)
+    a,b = [(0, 0, 1, 1) if o is None else o for o in (a, b)]
+    both = _shared(a, b)
+    return both/(a[2]*a[3] + b[2]*b[3] - both)
 
 class Tracker:
     "Follow faces from frame to frame, and smooth what is said about each"
