@@ -7,7 +7,7 @@ Docs: https://fer-fastai.github.io/fer_fastai/data.html.md"""
 # %% auto #0
 __all__ = ['FERData', 'read_fer', 'fetch_fer']
 
-# %% ../nbs/02_data.ipynb #2c9bbca9
+# %% ../nbs/02_data.ipynb #0d45c8bb
 import codecs, csv, gzip, hashlib, json, lzma, math, os, re, shutil, tarfile, time, zipfile, zlib
 from collections import Counter, namedtuple
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +20,7 @@ import pandas as pd
 from fastcore.basics import listify, patch, store_attr
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from .core import EMOTIONS, EMOTIONS8, FERError, Preprocess, atomic, cache_dir, check_name, emotion_name, write_json
+from .core import AFFECTNET, EMOTIONS, EMOTIONS8, FERError, Preprocess, atomic, cache_dir, check_name, emotion_name, write_json
 from .sample import sample_faces
 
 # %% ../nbs/02_data.ipynb #867b6d05
@@ -332,14 +332,16 @@ def _walk(root):
                 else: out.append((pre + o.name, o.stat().st_size, o.stat().st_mtime_ns))
     return sorted(out)
 
-# %% ../nbs/02_data.ipynb #e52a1f7e
+# %% ../nbs/02_data.ipynb #854259e8
+def _image_names(files): return [o for o, *_ in files if os.path.splitext(o)[1].lower() in _suffixes]
+
 def _role(parts): return next((_roles[o.lower()] for o in reversed(parts) if o.lower() in _roles), '')
 
 def _official(name): return next((_roles[o] for o in ('training', 'publictest', 'privatetest') if name.lower().startswith(o)), None)
 
 def _index_folder(files):
     "The rows of a folder's images, from what `_walk` gives: DataFrame with name, label, role, bad"
-    names = [o for o, *_ in files if PurePosixPath(o).suffix.lower() in _suffixes]
+    names = _image_names(files)
     parts = [o.split('/') for o in names]
     df = pd.DataFrame(dict(name=names, label=[o[-2] if len(o) > 1 else '' for o in parts], role=[_role(o[:-2]) for o in parts], bad=''), dtype=object)
     official = pd.Series([_official(o[-1]) for o in parts], dtype=object)
@@ -348,7 +350,7 @@ def _index_folder(files):
     df.loc[(df.bad == '') & (df.role == '') & (df.role != '').any(), 'bad'] = 'it lies in no folder of a split, as others do'
     return df
 
-# %% ../nbs/02_data.ipynb #ca0e9715
+# %% ../nbs/02_data.ipynb #8f02382e
 def _decode(path):
     "The pixels of a small gray image, None for any other; and what is wrong with it"
     try:
@@ -359,32 +361,59 @@ def _decode(path):
     except UnidentifiedImageError: return None, 'it is no image' if os.path.getsize(path) else 'the file is empty'
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as e: return None, f'the image is damaged: {e}'
 
-def _decode_all(paths):
-    "`_decode` for many files, in threads, with a progress bar where it takes more than a moment"
+def _each(f, paths):
+    "What `f` gives for each of many files, in threads, with a progress bar where it takes more than a moment"
     from fastprogress import progress_bar
     parts = [paths[i:i+256] for i in range(0, len(paths), 256)]
     with ThreadPoolExecutor() as ex:
-        done = ex.map(lambda part: [_decode(o) for o in part], parts)
+        done = ex.map(lambda part: [f(o) for o in part], parts)
         return [o for part in progress_bar(done, total=len(parts), display=len(parts) > 20, leave=False) for o in part]
 
-# %% ../nbs/02_data.ipynb #467e149f
+# %% ../nbs/02_data.ipynb #32935441
 def _check_all(paths):
     "Decode image files: the pixels of the good ones, if these are all gray, small and of one size, or else None; and what is wrong with each"
-    pixels, bad = zip(*_decode_all(paths)) if paths else ((), ())
+    pixels, bad = zip(*_each(_decode, paths)) if paths else ((), ())
     good = [px for px, o in zip(pixels, bad) if o == '']
     alike = len({None if o is None else o.shape for o in good}) == 1 and good[0] is not None
     return np.stack(good) if alike else None, list(bad)
 
+# %% ../nbs/02_data.ipynb #4aa135e4
+_affectnet = re.compile(r'((?:.*/)?(train|val)_set/)images/([^/]+)\.\w+')
+
+def _affectnet_label(path):
+    "The emotion that a file of AffectNet's annotations names and '', or '' and what is wrong with it"
+    try:
+        with open(path, 'rb') as f: words = np.lib.format.read_array(f, allow_pickle=False).astype(str).ravel().tolist()
+    except (OSError, ValueError, EOFError) as e: return '', f'cannot be read: {e}'
+    label = emotion_name(words[0], AFFECTNET) if len(words) == 1 and words[0].isdecimal() else None
+    return label or '', '' if label else f'holds {" ".join(words[:9])[:20]!r}, not a number from 0 to {len(AFFECTNET)-1}'
+
+def _index_affectnet(root, files):
+    "The rows of AffectNet's images, and of annotations that have none: DataFrame with name, label, role, bad"
+    names = _image_names(files)
+    parts = [_affectnet.fullmatch(o) for o in names]
+    notes = [f'{o[1]}annotations/{o[3]}_exp.npy' if o else '' for o in parts]
+    there = {o for o, *_ in files if o.endswith('_exp.npy')}
+    found = [o for o in notes if o in there]
+    read = dict(zip(found, _each(_affectnet_label, [f'{root}/{o}' for o in found])))
+    labels, why = zip(*[read.get(o, ('', 'is missing')) for o in notes])
+    bad = [f'its annotation {o} {w}' if o and w else '' if o else 'it lies neither in train_set/images nor in val_set/images' for o, w in zip(notes, why)]
+    df = pd.DataFrame(dict(name=names, label=labels, role=[_roles[o[2]] if o else '' for o in parts], bad=bad), dtype=object)
+    alone = pd.DataFrame(dict(name=sorted(there - set(notes)), label='', role='', bad='there is no image to this annotation'), dtype=object)
+    return pd.concat([df, alone], ignore_index=True)
+
+# %% ../nbs/02_data.ipynb #34c20b01
 def _read_folder(
     root, # the folder
     files # what `_walk` gives for it
 ): # _Raw
     "Read folders of images"
-    df = _index_folder(files)
+    own = not any(map(_affectnet.fullmatch, _image_names(files)))
+    df = _index_folder(files) if own else _index_affectnet(root, files)
     if not len(df): raise FERError(f'{root}: there are no images and no pixel CSV in it')
     ok = df.bad == ''
     images, df.loc[ok, 'bad'] = _check_all([f'{root}/{o}' for o in df['name'][ok]])
-    return _Raw(df, images, [f'{root}/{o}' for o in df['name'][df.bad == '']] if images is None else None, own=True)
+    return _Raw(df, images, [f'{root}/{o}' for o in df['name'][df.bad == '']] if images is None else None, own)
 
 # %% ../nbs/02_data.ipynb #bbe90ab6
 def _header(path):
@@ -488,8 +517,8 @@ def _read_frame(df):
     rows = pd.DataFrame(dict(name=name, label=label, role=role, bad=bad), dtype=object)
     return _Raw(rows, images, None if src == 'pixels' else [os.path.abspath(o) for o in np.array(values, dtype=object)[bad == '']], own=False)
 
-# %% ../nbs/02_data.ipynb #032c250f
-_cache_version = 1
+# %% ../nbs/02_data.ipynb #48a3c1e0
+_cache_version = 2
 
 def _save(folder, raw, base):
     "Write what was read into a folder of the cache; `base` is where its files are, None for the folder's own `files`"
