@@ -6,11 +6,13 @@ from fer_fastai.sample import *
 from fer_fastai.data import *
 from fer_fastai.augment import *
 from fer_fastai.loaders import *
+from fer_fastai.colorize import *
 from fer_fastai.models import *
 from fer_fastai.recipes import *
 from fer_fastai.interpret import *
 from fer_fastai.export import *
 from fer_fastai.train import *
+from fer_fastai.tune import *
 from fer_fastai.faces import *
 from fer_fastai.predict import *
 from fer_fastai.folders import *

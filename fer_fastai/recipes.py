@@ -7,19 +7,26 @@ Docs: https://fer-fastai.github.io/fer_fastai/recipes.html.md"""
 # %% auto #0
 __all__ = ['optimizers', 'schedules', 'recipes', 'Recipe', 'find_recipe']
 
-# %% ../nbs/08_recipes.ipynb #2707cf96
+# %% ../nbs/08_recipes.ipynb #f01a0113
+import inspect
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 
-from fastai.vision.all import SGD, Adam, L, RAdam, delegates, patch, ranger
+from fastai.vision.all import SGD, Adam, L, Learner, RAdam, ReduceLROnPlateau, delegates, patch, ranger
+from fastcore.docments import docments
 
 from .augment import augment_tfms
+from .colorize import find_colorizer
 from .core import FERError, check_name
+from .models import pools
 
-# %% ../nbs/08_recipes.ipynb #839f69e9
-optimizers = dict(adam=Adam, sgd=SGD, radam=RAdam, ranger=ranger)
-schedules = ('fine_tune', 'one_cycle', 'flat_cos', 'plateau')
+# %% ../nbs/08_recipes.ipynb #e498e232
+optimizers = dict(adamw=Adam, adam=partial(Adam, decouple_wd=False), sgd=partial(SGD, mom=0.9), radam=RAdam, ranger=ranger)
 
-# %% ../nbs/08_recipes.ipynb #c06705a5
+# %% ../nbs/08_recipes.ipynb #3bb7ef54
+schedules = dict(fine_tune=Learner.fine_tune, one_cycle=Learner.fit_one_cycle, flat_cos=Learner.fit_flat_cos, constant=Learner.fit, plateau=ReduceLROnPlateau)
+
+# %% ../nbs/08_recipes.ipynb #6be9f8ad
 @dataclass(frozen=True)
 class Recipe:
     "Every choice of a training run"
@@ -29,32 +36,44 @@ class Recipe:
     protocol:str = 'official' # 'official' splits, or 'public+private' together as the validation set
     valid_pct:float = 0.2 # share of the train split that is held out where the data has no valid split
     bad:str = 'raise' # what to do with unreadable data: 'raise' or 'skip'
-    size:int = None # side in pixels of the network's input; None for the data's own
+    colorize:str = None # make gray faces colour first: name in `colorizers`, an .onnx file, or a function; None to leave them as they are
+    size:int = None # side in pixels of the network's input; None for the data's own, or for the only one that `arch` takes
     mode:str = None # 'L' for gray, 'RGB' for colour; None for what the data is
     channels:int = None # 1 or 3 channels of the network's input; None for those of `mode`
     stats:str = 'half' # normalisation: 'imagenet', 'data' or 'half'
     augment:dict = None # as `augment_tfms` takes it
     bs:int = 64 # images in a batch; None for 128, or fewer where an epoch would have less than 40 batches
+    weighted_sampler:bool = False # draw training images so that each class comes equally often
     mixup:float = None # alpha of MixUp: pairs of images and of their labels are blended; None for none
+    cutmix:float = None # alpha of CutMix: a part of each image comes from another one; None for none
     arch:str = 'fer48' # name of the network
     pretrained:bool = False # start from ImageNet's weights
+    head:tuple = None # sizes of the hidden layers of a plain head, () for none; None for the network's own head, or fastai's
+    pool:str = None # name in `pools`; None for the head's own
+    freeze:bool = False # train the head alone; the body and its batch norms stay as they are
     start:str = None # a bundle to start from instead, of the same `arch`: a folder, or 'fer48' for the one that ships
+    class_weights:str = None # weights in the loss: 'frequency', or a dict of emotion to weight; None for equal ones
     label_smoothing:float = 0. # share of the target that is spread over all classes
-    opt:str = 'adam' # name in `optimizers`
+    opt:str = 'adamw' # name in `optimizers`
     wd:float = None # weight decay; None for the optimizer's default
+    grad_clip:float = None # largest norm of the gradients; None for no limit
     teachers:tuple = None # bundles of trained networks to learn from as well as from the labels
     distill:float = 0.8 # share of the loss that compares with the teachers
     schedule:str = 'one_cycle' # name in `schedules`
-    schedule_args:dict = None # further arguments of the schedule
+    schedule_args:dict = None # further arguments of the schedule, of the function of that name in `schedules`
     epochs:tuple = 10 # epochs of each stage
     lr:tuple = None # largest learning rate of each stage; None for the suggestion of `lr_find`
+    early_stop:int = None # epochs without a better accuracy after which a stage ends; None to train them all
     ema:float = None # decay of an exponential moving average of the weights; None for none
+    tensorboard:bool = False # log to the folder tensorboard of the run
+    prune:float = None # share of the weights of convolutional and linear layers that is set to zero after training; None for none
+    exports:tuple = None # formats besides the bundle: names in `exporters`
     seed:int = 42 # of every random number in the run
 
     def __post_init__(self):
         if self.start: object.__setattr__(self, 'start', str(self.start))
         if self.teachers: object.__setattr__(self, 'teachers', tuple(str(o) for o in L(self.teachers)))
-        for k in ('emotions', 'epochs', 'lr'):
+        for k in ('emotions', 'head', 'exports', 'epochs', 'lr'):
             if isinstance(getattr(self, k), list): object.__setattr__(self, k, tuple(getattr(self, k)))
 
 # %% ../nbs/08_recipes.ipynb #80ffcc90
@@ -64,38 +83,84 @@ def stages(self:Recipe)->list: # (epochs, lr) of each; a stage beyond the last `
     lrs = L(self.lr) or [None]
     return [(n, lrs[min(i, len(lrs)-1)]) for i,n in enumerate(L(self.epochs))]
 
-# %% ../nbs/08_recipes.ipynb #2d47d6ab
+# %% ../nbs/08_recipes.ipynb #f9c26707
 def _check_number(k, v, least, whole=True):
     ok = isinstance(v, int if whole else (int, float)) and not isinstance(v, bool) and (v >= least if whole else v > least)
     if not ok: raise FERError(f'{k}={v!r}: it must be a {"whole number of at least" if whole else "number above"} {least}')
 
+def _check_together(r):
+    "Values that exclude each other"
+    if len(L(r.lr)) > max(1, len(L(r.epochs))): raise FERError(f'lr={r.lr!r} has {len(L(r.lr))} stages and epochs={r.epochs!r} has {len(L(r.epochs))}')
+    if r.mixup and r.cutmix: raise FERError('mixup and cutmix both change the pairs of a batch: leave out one of them')
+    if r.freeze and r.schedule == 'fine_tune': raise FERError("schedule='fine_tune' thaws the body and freeze=True keeps it frozen: choose another schedule, or leave out freeze")
+    for k in r.schedule_args or {}: check_name(f'argument of {r.schedule}', k, inspect.signature(schedules[r.schedule]).parameters)
+
 @patch
 def check(self:Recipe)->Recipe: # itself
     "Raise a `FERError` that names the first value that cannot be"
-    choices = dict(opt=optimizers, schedule=schedules, protocol=('official', 'public+private'), bad=('raise', 'skip'),
+    choices = dict(opt=optimizers, schedule=schedules, protocol=('official', 'public+private'), bad=('raise', 'skip'), pool=(None, *pools),
                    stats=('imagenet', 'data', 'half'), mode=(None, 'L', 'RGB'), channels=(None, 1, 3))
     for k,known in choices.items():
         if getattr(self, k) not in known: check_name(k, getattr(self, k), known)
-    for k,least in dict(epochs=1, bs=1, size=8, seed=0).items():
+    for k,least in dict(epochs=1, bs=1, size=8, seed=0, head=1, early_stop=1).items():
         for v in L(getattr(self, k)): _check_number(k, v, least)
-    for k in ('lr', 'mixup', 'distill'):
+    for k in ('lr', 'mixup', 'cutmix', 'distill', 'grad_clip', 'prune'):
         for v in L(getattr(self, k)): _check_number(k, v, 0, whole=False)
     if self.distill > 1: raise FERError(f'distill={self.distill!r}: it is a share of the loss, 1 at the most')
-    if len(L(self.lr)) > max(1, len(L(self.epochs))):
-        raise FERError(f'lr={self.lr!r} has {len(L(self.lr))} stages and epochs={self.epochs!r} has {len(L(self.epochs))}')
+    if self.prune and self.prune >= 1: raise FERError(f'prune={self.prune!r}: it is a share of the weights, below 1')
+    _check_together(self)
     augment_tfms(self.augment)
+    if self.colorize: find_colorizer(self.colorize)
     return self
 
-# %% ../nbs/08_recipes.ipynb #139d3f03
-_fastai = Recipe('vgg16_bn', 'fast.ai: VGG16 with batch norm at 160 px, fine-tuned in two stages', size=160, channels=3, stats='imagenet',
-                 augment={'aug_transforms': {'mode': 'bicubic'}}, arch='vgg16_bn', pretrained=True, schedule='fine_tune', epochs=(30, 10), lr=(1.2e-3, 3e-4))
+# %% ../nbs/08_recipes.ipynb #3ed41f55
+@patch
+def show(self:Recipe):
+    "Print each field that is set, its value and its meaning"
+    meaning = docments(Recipe)
+    print(f'{self.name}: {self.about}')
+    for o in fields(self)[2:]:
+        v = getattr(self, o.name)
+        if v is None or v is False: continue
+        first,*more = [f'{k} {kw or ""}' for k,kw in v.items()] if o.name == 'augment' else [str(v)]
+        print(f'  {o.name:16} {first:30} # {meaning[o.name]}', *more, sep=f'\n{"":19}')
+
+# %% ../nbs/08_recipes.ipynb #6ecf286c
 _fer48 = Recipe('fer48', 'our own: a residual network at 48 px, from scratch',
                 augment={'aug_transforms': {'max_rotate': 15, 'min_zoom': 0.85, 'max_zoom': 1.15, 'max_warp': 0, 'max_lighting': 0.3},
                          'shift': {}, 'erase': {}},
                 bs=None, label_smoothing=0.1, wd=0.05, epochs=45, lr=5e-3)
-_large = replace(_fer48, name='fer48_large', about='the larger teacher of fer48', arch='fer48_large', mixup=0.2, epochs=34, lr=4e-3)
-recipes = {o.name: o for o in (_fer48, _large, _fastai, replace(_fastai, name='resnet34', about='fast.ai: ResNet-34 at 160 px, fine-tuned',
-                                                         arch='resnet34', epochs=8, lr=4e-3))}
+_large = replace(_fer48, name='fer48_large', about='the larger network of the same kind, to learn from', arch='fer48_large', epochs=50, lr=4e-3)
+
+# %% ../nbs/08_recipes.ipynb #72697849
+_vgg16 = Recipe('vgg16_bn', 'fast.ai: VGG16 with batch norm at 160 px, fine-tuned in two stages', size=160, channels=3, stats='imagenet',
+                augment={'aug_transforms': {'mode': 'bicubic'}}, arch='vgg16_bn', pretrained=True, schedule='fine_tune', epochs=(30, 10), lr=(1.2e-3, 3e-4))
+_fastai = [_vgg16, replace(_vgg16, name='vgg16_bn_sgd', about='fast.ai: VGG16 trained by SGD', opt='sgd', lr=None),
+           replace(_vgg16, name='vgg19_bn', about='fast.ai: VGG19, the deeper network', arch='vgg19_bn'),
+           replace(_vgg16, name='resnet34', about='fast.ai: ResNet-34 at 160 px, fine-tuned', arch='resnet34', epochs=8, lr=4e-3),
+           replace(_vgg16, name='vgg16_bn_color', about='fast.ai: VGG16 at 224 px, on faces coloured by a web service', colorize='deepai',
+                   size=224, mode='RGB', augment={'aug_transforms': {}})]
+
+# %% ../nbs/08_recipes.ipynb #22ba0d5c
+_resnet50 = Recipe('resnet50_head', 'ResNet-50 with a head of two hidden layers, by SGD', channels=3, stats='data', augment={'resized_crop': {}, 'flip': {}},
+                   arch='resnet50', pretrained=True, head=(128, 128), opt='sgd', schedule='constant', epochs=50, lr=7e-3)
+_cnn6 = Recipe('cnn6', 'six convolutions and three linear layers, from scratch', arch='cnn6', head=(512, 64), opt='adam', wd=0.,
+               schedule='constant', epochs=30, lr=1e-3)
+
+# %% ../nbs/08_recipes.ipynb #3dd51871
+_effnet = Recipe('efficientnet_b0_3', 'EfficientNet-B0 on happy, sad and neutral faces', emotions=('happy', 'sad', 'neutral'), size=160, channels=3, stats='imagenet',
+                 augment={'invert': {'p': 0.2}, 'color_jitter': {'brightness': 0.5, 'contrast': 0.5, 'saturation': 0.5}}, arch='efficientnet_b0', pretrained=True,
+                 head=(512,), pool='avg', opt='adam', wd=0., schedule='plateau', schedule_args={'monitor': 'accuracy', 'factor': 2, 'patience': 3}, epochs=50, lr=5e-4)
+_resnet18 = Recipe('resnet18', 'ResNet-18 on one gray channel, in five epochs', channels=1, stats='data', arch='resnet18', pretrained=True, head=(),
+                   opt='adam', wd=0., epochs=5, lr=1e-3)
+
+# %% ../nbs/08_recipes.ipynb #cfdd36d9
+_affectnet = Recipe('affectnet', 'a frozen ResNet-152 on eight emotions, for a phone', size=224, mode='L', channels=3, stats='data',
+                    augment={'flip': {}, 'resized_crop': {}, 'affine': {'degrees': 10, 'translate': [0.1, 0.1], 'interpolation': 2},
+                             'color_jitter': {'brightness': 0.2, 'contrast': 0.2, 'saturation': 0.2}},
+                    arch='resnet152', pretrained=True, head=(), freeze=True, class_weights='frequency', opt='adamw', grad_clip=1., schedule='plateau',
+                    schedule_args={'monitor': 'valid_loss'}, epochs=100, lr=1e-3, tensorboard=True, prune=0.2, exports=('torchscript', 'coreml'))
+recipes = {o.name: o for o in (_fer48, _large, *_fastai, _resnet50, _cnn6, _effnet, _resnet18, _affectnet)}
 
 # %% ../nbs/08_recipes.ipynb #84867a9c
 @delegates(Recipe, but=['name', 'about'])

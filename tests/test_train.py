@@ -13,19 +13,24 @@ from fer_fastai.core import FERError, Preprocess
 from fer_fastai.data import read_fer
 from fer_fastai.export import load_fer_learner
 from fer_fastai.interpret import with_temperature
-from fer_fastai.recipes import recipes
+from fer_fastai.recipes import find_recipe, recipes
 from fer_fastai.train import train_fer
 
 few = read_fer('sample').sample(0.06)
 
+smaller = dict(vgg16_bn_color=dict(colorize='tone'), affectnet=dict(arch='efficientnet_b0'), cnn6=dict(size=48)) # what needs no key, and no gigabytes
+
 @pytest.mark.parametrize('name', recipes)
 def test_recipe(name, tmp_path):
     "Every recipe trains to the end, with its own schedule and stages, but small and without downloads"
-    stages = np.atleast_1d(recipes[name].epochs)
-    train_fer(few, name, tmp_path/'run', pretrained=False, size=64, bs=16, epochs=tuple([1]*len(stages)), lr_find=False)
+    r,stages = recipes[name],np.atleast_1d(recipes[name].epochs)
+    kwargs = dict(pretrained=False, size=64, bs=16, epochs=tuple([1]*len(stages)), lr=r.lr or 1e-3, **smaller.get(name, {}))
+    train_fer(few, name, tmp_path/'run', lr_find=False, **kwargs)
     history = pd.read_csv(tmp_path/'run'/'history.csv')
-    assert len(history) == len(stages)*(2 if recipes[name].schedule == 'fine_tune' else 1)
-    assert json.loads((tmp_path/'run'/'recipe.json').read_text())['lr'] == np.atleast_1d(recipes[name].lr).tolist()
+    assert len(history) == len(stages)*(2 if r.schedule == 'fine_tune' else 1)
+    assert json.loads((tmp_path/'run'/'recipe.json').read_text())['lr'] == [lr for _,lr in find_recipe(r, **kwargs).stages()]
+    made = {o.name for o in (tmp_path/'run').iterdir()}
+    assert {'tensorboard', 'model.pt', 'FER.mlpackage'} & made == ({'tensorboard', 'model.pt', 'FER.mlpackage'} if name == 'affectnet' else set())
 
 def test_files_of_a_run(tmp_path):
     "fastai's pickle, the bundle as a Learner and its ONNX network all say what the report says, and a finished run can be resumed"
@@ -56,7 +61,17 @@ mistakes = dict(
     bs=(dict(bs=5000), 'bs=5000: a batch must hold 1 to 1470 images, the size of the train split'),
     emotion=(dict(emotions=['happy', 'smug']), "unknown emotion 'smug'"),
     one_emotion=(dict(emotions=['happy']), "there is one class, 'happy': a classifier needs at least two"),
-    stats=(dict(stats='imagnet'), "did you mean 'imagenet'?"))
+    stats=(dict(stats='imagnet'), "did you mean 'imagenet'?"),
+    pool=(dict(arch='resnet18', pool='maxx'), "did you mean 'max'?"),
+    head=(dict(arch='resnet18', head=[0]), 'head=0: it must be a whole number of at least 1'),
+    own_head=(dict(pool='max'), 'fer48 has a head of its own: leave out pool'),
+    too_deep=(dict(arch='alexnet'), 'alexnet does not take images of 48 px'),
+    fixed_size=(dict(arch='vit_tiny_patch16_224', size=96), 'vit_tiny_patch16_224 takes images of 224 px only'),
+    class_weights=(dict(class_weights={'contempt': 2}), "unknown class in class_weights 'contempt'"),
+    class_weights_name=(dict(class_weights='frequent'), "did you mean 'frequency'?"),
+    colorizer=(dict(colorize='tones'), "did you mean 'tone'?"),
+    format=(dict(exports=['torchscrip']), "did you mean 'torchscript'?"),
+    frozen=(dict(freeze=True, schedule='fine_tune'), 'keeps it frozen'))
 
 @pytest.mark.parametrize('name', mistakes)
 def test_mistake(name, tmp_path):
