@@ -60,19 +60,20 @@ augmentations = dict(aug_transforms=aug_transforms, flip=Flip, rotate=Rotate, zo
                      brightness=Brightness, contrast=Contrast, erase=RandomErasing, # fastai's, and ours
                      invert=v2.RandomInvert, color_jitter=v2.ColorJitter, resized_crop=ResizedCrop, affine=v2.RandomAffine) # torchvision's
 
-# %% ../nbs/04_augment.ipynb #1b8c0600
+# %% ../nbs/04_augment.ipynb #aa81fd17
 def augment_tfms(
     augment:dict=None # name in `augmentations` -> its keyword arguments; None or {} for no augmentation
 )->list: # fastai transforms
     "The batch transforms that `augment` names"
-    tfms = L()
+    tfms,each = L(),[]
     for name,kwargs in (augment or {}).items():
         f = augmentations[check_name('augmentation', name, augmentations)]
         for k in kwargs: check_name(f'argument of {name}', k, inspect.signature(f).parameters)
         try: made = f(**kwargs)
         except (TypeError, ValueError) as e: raise FERError(f'augmentation {name} with {kwargs}: {e}') from e
-        tfms += L(EachImage(made) if isinstance(made, v2.Transform) else made)
-    return setup_aug_tfms(tfms)
+        if isinstance(made, v2.Transform): each.append(made)
+        else: tfms += L(made)
+    return setup_aug_tfms(tfms) + ([EachImage(v2.Compose(each))] if each else [])
 
 # %% ../nbs/04_augment.ipynb #00391a9c
 class Enlarge(Transform):

@@ -8,10 +8,10 @@ Docs: https://fer-fastai.github.io/fer_fastai/core.html.md"""
 __all__ = ['EMOTIONS', 'EMOTIONS8', 'AFFECTNET', 'emotion_name', 'FERError', 'check_name', 'atomic', 'write_json', 'cache_dir',
            'Preprocess', 'read_bundle']
 
-# %% ../nbs/00_core.ipynb #9b20b820
+# %% ../nbs/00_core.ipynb #d5bef017
 import hashlib, json, os, tempfile
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 

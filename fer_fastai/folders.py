@@ -7,7 +7,7 @@ Docs: https://fer-fastai.github.io/fer_fastai/folders.html.md"""
 # %% auto #0
 __all__ = ['image_files', 'predict_stream', 'predict_files', 'predict_ray']
 
-# %% ../nbs/14_folders.ipynb #72ea440a
+# %% ../nbs/14_folders.ipynb #10514cf2
 import csv, hashlib, io, json, os, shutil, sys, time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +20,6 @@ from fastprogress import fastprogress
 
 from . import __version__
 from .core import FERError, atomic, check_name, write_json
-from .faces import open_image
 from .predict import FER, Faces, _columns, _rows, annotate
 
 # %% ../nbs/14_folders.ipynb #c558cafa

@@ -8,13 +8,13 @@ Docs: https://fer-fastai.github.io/fer_fastai/loaders.html.md"""
 __all__ = ['fer_preprocess', 'TensorFace', 'PILFace', 'GetFace', 'GetLabel', 'fer_dblock', 'FaceDL', 'class_weights',
            'WeightedFaceDL', 'fer_dls']
 
-# %% ../nbs/05_loaders.ipynb #2a72109f
+# %% ../nbs/05_loaders.ipynb #e250da86
 from functools import partial
 
 import numpy as np
 import torch
 from fastai.vision.all import (CategoryBlock, DataBlock, DataLoaders, ImageBlock, Normalize, PILImage, PILImageBW, Tensor,
-                               TensorCategory, TensorImage, TensorImageBW, TfmdDL, Transform, WeightedDL, chunked, delegates, imagenet_stats)
+                               TensorCategory, TensorImageBW, TfmdDL, Transform, WeightedDL, chunked, delegates, imagenet_stats)
 from PIL import Image, ImageOps, ImageStat
 
 from .augment import Enlarge, Repeat, augment_tfms

@@ -7,9 +7,9 @@ Docs: https://fer-fastai.github.io/fer_fastai/recipes.html.md"""
 # %% auto #0
 __all__ = ['optimizers', 'schedules', 'recipes', 'Recipe', 'find_recipe']
 
-# %% ../nbs/08_recipes.ipynb #f01a0113
+# %% ../nbs/08_recipes.ipynb #b8f72989
 import inspect
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 
 from fastai.vision.all import SGD, Adam, L, Learner, RAdam, ReduceLROnPlateau, delegates, patch, ranger
@@ -113,7 +113,7 @@ def check(self:Recipe)->Recipe: # itself
     if self.colorize: find_colorizer(self.colorize)
     return self
 
-# %% ../nbs/08_recipes.ipynb #3ed41f55
+# %% ../nbs/08_recipes.ipynb #abba8f4e
 @patch
 def show(self:Recipe):
     "Print each field that is set, its value and its meaning"
@@ -121,7 +121,7 @@ def show(self:Recipe):
     print(f'{self.name}: {self.about}')
     for o in fields(self)[2:]:
         v = getattr(self, o.name)
-        if v is None or v is False: continue
+        if (not v and v == o.default) or (o.name == 'distill' and not self.teachers): continue
         first,*more = [f'{k} {kw or ""}' for k,kw in v.items()] if o.name == 'augment' else [str(v)]
         print(f'  {o.name:16} {first:30} # {meaning[o.name]}', *more, sep=f'\n{"":19}')
 

@@ -239,12 +239,12 @@ def _scale(values):
     few = len(set(values)) < 7 and all(o == int(o) for o in values)
     return [at(o) for o in values], {o: at(o) for o in (sorted(set(values)) if few else marks.tick_values(low, high)) if low <= o <= high}
 
-# %% ../nbs/18_tune.ipynb #901727b2
+# %% ../nbs/18_tune.ipynb #b90904c4
 def plot_trials(
-    trials # DataFrame with a row for each trial, as `tune_fer` gives it or as it stands in trials.csv
+    trials # DataFrame with a row for each trial, the best one first, as `tune_fer` gives it or as it stands in trials.csv
 )->plt.Figure: # with an axis for each field that was searched, and one for the accuracy
     "Show what was tried and how good it was"
-    df = trials[trials.status != 'failed'].sort_values('accuracy')
+    df = trials[trials.status != 'failed'][::-1] # the best one is drawn last
     names = [*df.columns[:df.columns.get_loc('accuracy')], 'accuracy']
     places,ticks = zip(*[_scale(df[k].tolist()) for k in names])
     fig,ax = plt.subplots(figsize=(2.4*len(names), 4), layout='constrained')

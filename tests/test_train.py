@@ -24,7 +24,7 @@ smaller = dict(vgg16_bn_color=dict(colorize='tone'), affectnet=dict(arch='effici
 def test_recipe(name, tmp_path):
     "Every recipe trains to the end, with its own schedule and stages, but small and without downloads"
     r,stages = recipes[name],np.atleast_1d(recipes[name].epochs)
-    kwargs = dict(pretrained=False, size=64, bs=16, epochs=tuple([1]*len(stages)), lr=r.lr or 1e-3, **smaller.get(name, {}))
+    kwargs = dict(pretrained=False, size=64, bs=16, epochs=tuple([1]*len(stages)), lr=r.lr or 1e-3) | smaller.get(name, {})
     train_fer(few, name, tmp_path/'run', lr_find=False, **kwargs)
     history = pd.read_csv(tmp_path/'run'/'history.csv')
     assert len(history) == len(stages)*(2 if r.schedule == 'fine_tune' else 1)
