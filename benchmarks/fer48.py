@@ -1,10 +1,13 @@
 """Train the network that ships with the package, from the data to the bundle.
 
-    python benchmarks/fer48.py DATA RUNS [--bundle fer_fastai/models/fer48] [--epochs 45 34] [--threads 2]
+    python benchmarks/fer48.py DATA RUNS [--bundle fer_fastai/models/fer48] [--large] [--epochs 45 34 50] [--threads 2]
 
 DATA is FER2013 in any form that `read_fer` takes. Two runs are made in the folder RUNS: `first` (recipe fer48) learns from the labels, and `student`
 begins with its weights, at a lower rate, and learns from the labels and from the answers of `first`. The test split is not there while they
 train. A run that is finished is not made again, and one that was interrupted goes on, so this command can be stopped at any time.
+
+With --large, a third run, `large`, trains the network of the recipe fer48_large from random weights, on the labels and on the answers of `student`;
+benchmarks/ensemble.py scores it.
 
 With --bundle, the student is then put into 8-bit integers, its temperature is fitted on the validation split, and the bundle is scored as it ships,
 through the predictor, on the validation split and, for the only time, on the test split: with and without mirror TTA, with and
@@ -22,10 +25,10 @@ from fer_fastai.interpret import FERInterpretation, fit_temperature
 from fer_fastai.predict import FER
 from fer_fastai.train import train_fer
 
-def train(data, runs, name, epochs, **kwargs):
+def train(data, runs, name, epochs, recipe='fer48', **kwargs):
     "One of the runs, unless it is finished"
     out = runs/name
-    if not (out/'model').exists(): train_fer(data, out=out, epochs=epochs, lr_find=False, resume=(out/'recipe.json').exists(), **kwargs)
+    if not (out/'model').exists(): train_fer(data, recipe, out=out, epochs=epochs, lr_find=False, resume=(out/'recipe.json').exists(), **kwargs)
     return out/'model'
 
 def bundle(data, source, folder):
@@ -53,7 +56,8 @@ if __name__ == '__main__':
     p.add_argument('data')
     p.add_argument('runs', type=Path)
     p.add_argument('--bundle', type=Path)
-    p.add_argument('--epochs', nargs=2, type=int, default=[45, 34], metavar=('FIRST', 'STUDENT'))
+    p.add_argument('--large', action='store_true')
+    p.add_argument('--epochs', nargs=3, type=int, default=[45, 34, 50], metavar=('FIRST', 'STUDENT', 'LARGE'))
     p.add_argument('--threads', type=int, default=torch.get_num_threads())
     args = p.parse_args()
     torch.set_num_threads(args.threads)
@@ -61,6 +65,7 @@ if __name__ == '__main__':
     no_test = data.subset(np.concatenate([data.idxs('train'), data.idxs('valid')]))
     first = train(no_test, args.runs, 'first', args.epochs[0])
     model = train(no_test, args.runs, 'student', args.epochs[1], start=first, teachers=first, distill=0.5, lr=3e-3, seed=2)
+    if args.large: train(no_test, args.runs, 'large', args.epochs[2], 'fer48_large', teachers=model, distill=0.5, seed=3)
     if args.bundle:
         for k,o in bundle(data, model, args.bundle).items():
             print(f"{k:10} {o['accuracy']:.2%} of {o['n']:,} ({o['accuracy_low']:.2%} to {o['accuracy_high']:.2%}); {o['unseen']['accuracy']:.2%} of the "
