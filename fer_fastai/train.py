@@ -280,7 +280,7 @@ def fit_stage(
     if recipe.schedule == 'plateau': learn.fit(epochs, lr, cbs=fit(**{'patience': 3, **args}))
     else: fit(learn, epochs, lr, **args)
 
-# %% ../nbs/11_train.ipynb #2d68312e
+# %% ../nbs/11_train.ipynb #651c5644
 class TensorBoard(Callback):
     "Log loss and accuracy of each epoch in training and validation, the learning rate, and a page of images"
     order = Recorder.order + 1
@@ -309,7 +309,8 @@ class TensorBoard(Callback):
         train_loss,valid_loss,accuracy,*_ = self.recorder.values[-1]
         rows = {'loss/train': train_loss, 'loss/valid': valid_loss, 'accuracy/train': self.right/self.seen, 'accuracy/valid': accuracy,
                 'lr': self.opt.hypers[-1]['lr']}
-        for k,v in rows.items(): self.writer.add_scalar(k, v, len(self.learn.checkpoint.rows))
+        epoch = len(self.learn.checkpoint.rows) if hasattr(self.learn, 'checkpoint') else self.epoch # over all stages of a run
+        for k,v in rows.items(): self.writer.add_scalar(k, v, epoch)
         self.writer.flush()
 
 # %% ../nbs/11_train.ipynb #36ff87d5
