@@ -51,7 +51,7 @@ def fer_train(
     size:int=None, # side in pixels of the network's input
     bs:int=None, # images in a batch
     pretrained:bool_arg=None, # start from ImageNet's weights: yes or no
-    start:str=None, # bundle to start from instead, or 'fer48' for the one that ships
+    start:str=None, # bundle to start from instead, as `find_bundle` takes it
     emotions:str=None, # classes to keep, with commas between
     protocol:str=None, # 'official' or 'public+private'
     bad:str=None, # bad data: 'raise' or 'skip'

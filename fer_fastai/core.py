@@ -6,9 +6,9 @@ Docs: https://fer-fastai.github.io/fer_fastai/core.html.md"""
 
 # %% auto #0
 __all__ = ['EMOTIONS', 'EMOTIONS8', 'AFFECTNET', 'emotion_name', 'FERError', 'check_name', 'atomic', 'write_json', 'cache_dir',
-           'Preprocess', 'read_bundle']
+           'Preprocess', 'find_bundle', 'read_bundle']
 
-# %% ../nbs/00_core.ipynb #d5bef017
+# %% ../nbs/00_core.ipynb #d84d4152
 import hashlib, json, os, tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +17,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+import fer_fastai
 
 # %% ../nbs/00_core.ipynb #dfe13fdc
 EMOTIONS = 'angry disgust fear happy sad surprise neutral'.split() # FER2013's own order, 0 to 6
@@ -131,7 +133,16 @@ def _sha256(path):
         for chunk in iter(lambda: f.read(1 << 20), b''): h.update(chunk)
     return h.hexdigest()
 
-# %% ../nbs/00_core.ipynb #1cf55638
+# %% ../nbs/00_core.ipynb #19c9c0f9
+def find_bundle(
+    name='fer48' # a bundle, the folder of a training run, or the name of a bundle that comes with the package
+)->Path: # of the bundle
+    "Find the folder of a bundle"
+    folder,shipped = Path(name),Path(fer_fastai.__file__).parent/'models'/name
+    if not folder.exists(): folder = shipped
+    if not folder.exists(): raise FERError(f'{name}: there is no such model')
+    return folder/'model' if (folder/'model').is_dir() and not (folder/'config.json').exists() else folder
+
 def _read_config(folder):
     path = folder/'config.json'
     try: config = json.loads(path.read_text(encoding='utf-8'))

@@ -9,7 +9,7 @@ __all__ = ['exporters', 'InferenceNet', 'export_onnx', 'quantize_onnx', 'prune_f
            'export_coreml', 'check_formats', 'export_formats', 'versions', 'save_bundle', 'load_fer_learner',
            'load_fer_net']
 
-# %% ../nbs/10_export.ipynb #11626af7
+# %% ../nbs/10_export.ipynb #a0937555
 import io, json, logging, platform, warnings
 from contextlib import contextmanager, redirect_stderr
 from copy import deepcopy
@@ -30,7 +30,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import prune
 
-from .core import FERError, Preprocess, _format, _sha256, atomic, check_name, read_bundle, write_json
+from .core import FERError, Preprocess, _format, _sha256, atomic, check_name, find_bundle, read_bundle, write_json
 from .data import FERData
 from .loaders import fer_dls
 from .models import fer_learner, fer_model
@@ -430,35 +430,37 @@ def save_bundle(
         (tmp/'README.md').write_text(_model_card(config), encoding='utf-8')
     return Path(folder)
 
-# %% ../nbs/10_export.ipynb #d0161ec1
+# %% ../nbs/10_export.ipynb #0f7a222d
 def _blank(labels, pre): # loaders take their shapes from data, so here are two black faces
     rows = pd.DataFrame(dict(emotion=labels[0], split=['train', 'valid'], name=''))
     return FERData(rows, images=np.zeros((2, pre.size, pre.size), np.uint8), vocab=labels)
 
 def load_fer_learner(
-    folder, # a bundle
+    folder, # as `find_bundle` takes it
     dls=None # `DataLoaders` as `fer_dls` makes them; None to predict only
 ):
     "Make a fastai `Learner` of a bundle, with `pre`, its `Preprocess`"
+    folder = find_bundle(folder)
     config = read_bundle(folder)
     labels,pre = config['labels'],Preprocess(**config['preprocess'])
-    _check_labels(folder, labels, Path(folder)/'model.onnx')
+    _check_labels(folder, labels, folder/'model.onnx')
     if dls is not None and list(dls.vocab) != labels: raise FERError(f'{folder} knows {", ".join(labels)}; the data has {", ".join(dls.vocab)}')
     args = {k: v for k,v in config['model'].items() if k not in ('n_out', 'n_in')} # these two are the data's
     learn = fer_learner(fer_dls(_blank(labels, pre), pre, bs=1, fast=False) if dls is None else dls, **args)
-    safetensors.torch.load_model(learn.model, Path(folder)/'model.safetensors')
+    safetensors.torch.load_model(learn.model, folder/'model.safetensors')
     learn.model.to(learn.dls.device)
     learn.pre = pre
     if dls is None: learn.dls = learn.dls.new_empty()
     return learn
 
-# %% ../nbs/10_export.ipynb #0c10ee70
+# %% ../nbs/10_export.ipynb #e259af70
 def load_fer_net(
-    folder # a bundle
+    folder # as `find_bundle` takes it
 )->InferenceNet: # on the CPU, in evaluation mode
     "Make the `InferenceNet` of a bundle, from pixels to calibrated probabilities"
+    folder = find_bundle(folder)
     config = read_bundle(folder)
     net = fer_model(**config['model'])
-    safetensors.torch.load_model(net, Path(folder)/'model.safetensors')
+    safetensors.torch.load_model(net, folder/'model.safetensors')
     _check_count(folder, config['model']['n_out'], config['labels'])
     return InferenceNet(net, Preprocess(**config['preprocess']), config['temperature']).eval()

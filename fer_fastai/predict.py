@@ -7,7 +7,7 @@ Docs: https://fer-fastai.github.io/fer_fastai/predict.html.md"""
 # %% auto #0
 __all__ = ['FER', 'Face', 'Faces', 'annotate']
 
-# %% ../nbs/13_predict.ipynb #12dfde45
+# %% ../nbs/13_predict.ipynb #833e2187
 import math
 from dataclasses import dataclass
 from functools import cache
@@ -17,17 +17,14 @@ import numpy as np
 from fastcore.basics import patch
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
-import fer_fastai
-from .core import FERError, Preprocess, check_name, read_bundle
+from .core import FERError, Preprocess, check_name, find_bundle, read_bundle
 from .faces import _crop, check_boxes, detect, open_image
 
-# %% ../nbs/13_predict.ipynb #04dd9b14
+# %% ../nbs/13_predict.ipynb #2b225b74
 def _find(bundle):
     "The folder of a bundle and the name of its ONNX file"
-    p = Path(fer_fastai.__file__).parent/'models'/'fer48' if bundle is None else Path(bundle)
-    if not p.exists(): raise FERError(f'{p}: there is no such model')
-    if p.is_file(): return p.parent,p.name
-    return p if (p/'config.json').exists() or not (p/'model').is_dir() else p/'model','model.onnx'
+    p = find_bundle('fer48' if bundle is None else bundle)
+    return (p.parent,p.name) if p.is_file() else (p,'model.onnx')
 
 def _session(path, threads):
     import onnxruntime as ort
@@ -46,11 +43,11 @@ def _check_net(session, labels, pre, path):
     shape = [len(pre.mode), pre.size, pre.size]
     if takes[0][1][1:] != shape: raise FERError(f'{path}: the network takes pictures of shape {takes[0][1][1:]}, and config.json says {shape}')
 
-# %% ../nbs/13_predict.ipynb #cebc3d40
+# %% ../nbs/13_predict.ipynb #a94018e4
 class FER:
     "A predictor of facial expressions"
     def __init__(self,
-        bundle=None, # a bundle, the folder of a training run, or an .onnx file beside its config.json; None for the model that comes with the package
+        bundle=None, # as `find_bundle` takes it, or an .onnx file beside its config.json; None for the model that comes with the package
         detector=None, # function from an RGB array, uint8 of shape (height, width, 3), to boxes of shape (faces, 4) as x, y, width, height; None for `detect`
         threads=None # of the CPU, for the network; None for as many as it has cores
     ):

@@ -51,7 +51,7 @@ class Recipe:
     head:tuple = None # sizes of the hidden layers of a plain head, () for none; None for the network's own head, or fastai's
     pool:str = None # name in `pools`; None for the head's own
     freeze:bool = False # train the head alone; the body and its batch norms stay as they are
-    start:str = None # a bundle to start from instead, of the same `arch`: a folder, or 'fer48' for the one that ships
+    start:str = None # a bundle to start from instead, of the same `arch`, as `find_bundle` takes it
     class_weights:str = None # weights in the loss: 'frequency', or a dict of emotion to weight; None for equal ones
     label_smoothing:float = 0. # share of the target that is spread over all classes
     opt:str = 'adamw' # name in `optimizers`

@@ -8,7 +8,7 @@ Docs: https://fer-fastai.github.io/fer_fastai/train.html.md"""
 __all__ = ['CPUAutocast', 'cpu_has_bf16', 'KeepBest', 'EMA', 'Distill', 'Checkpoint', 'suggest_lr', 'fit_stage', 'TensorBoard',
            'open_run', 'recipe_learner', 'fit_recipe', 'finish_run', 'train_fer']
 
-# %% ../nbs/11_train.ipynb #fc9e8746
+# %% ../nbs/11_train.ipynb #0b1fea98
 import json, random, shutil, time
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -25,9 +25,8 @@ from fastai.callback.training import GradientClip
 from fastai.vision.all import (IN_NOTEBOOK, Callback, CancelEpochException, ChannelsLast, CutMix, EarlyStoppingCallback, L, Learner, MixedPrecision,
                                MixUp, Recorder, TrackerCallback, delegates, patch, set_seed, to_device, to_float, valley)
 
-import fer_fastai
 from .colorize import colorize_fer
-from .core import FERError, Preprocess, atomic, read_bundle, write_json
+from .core import FERError, Preprocess, atomic, find_bundle, read_bundle, write_json
 from .data import FERData, read_fer
 from .export import check_formats, export_formats, load_fer_learner, load_fer_net, prune_fer, prune_table, save_bundle, versions
 from .interpret import FERInterpretation, fit_temperature, plot_losses, show_figure, write_report
@@ -351,28 +350,22 @@ def open_run(
     write_json(file, run)
     return run
 
-# %% ../nbs/11_train.ipynb #d291d127
-def _bundle(name):
-    "The folder of a bundle, or of the one of that name that ships with the package"
-    shipped = Path(fer_fastai.__file__).parent/'models'/name
-    return shipped if shipped.exists() and not Path(name).exists() else name
-
+# %% ../nbs/11_train.ipynb #382ebdfb
 def _teacher(folder, learn):
-    folder = _bundle(folder)
-    config = read_bundle(folder)
+    config = read_bundle(find_bundle(folder))
     here = dict(labels=list(learn.dls.vocab), preprocess=learn.pre)
     its = dict(labels=config['labels'], preprocess=replace(Preprocess(**config['preprocess']), margin=learn.pre.margin))
     for k in here:
         if its[k] != here[k]: raise FERError(f'teacher {folder}: its {k} are {its[k]} and the student\'s are {here[k]}; they must be the same')
     return load_fer_learner(folder).model
 
-# %% ../nbs/11_train.ipynb #67d984ba
+# %% ../nbs/11_train.ipynb #af1b8181
 def _start_from(learn, folder):
-    folder = _bundle(folder)
-    config = read_bundle(folder)
+    source = find_bundle(folder)
+    config = read_bundle(source)
     arch,its = learn.model_args['arch'],config['model']['arch']
     if its != arch: raise FERError(f'start={str(folder)!r}: a {its}, and the recipe says arch={arch!r}')
-    new,saved = learn.model.state_dict(),safetensors.torch.load_file(Path(folder)/'model.safetensors')
+    new,saved = learn.model.state_dict(),safetensors.torch.load_file(source/'model.safetensors')
     last = [k for k,m in learn.model.named_modules() if isinstance(m, (torch.nn.Linear, torch.nn.Conv2d))][-1]
     head = {k for k in new if k.startswith(f'{last}.') and config['labels'] != list(learn.dls.vocab)}
     if wrong := [k for k in new if k not in head and (k not in saved or saved[k].shape != new[k].shape)]:
