@@ -34,6 +34,7 @@ def changes(name, args):
     if r.pretrained and not args.pretrained:
         new['pretrained'] = False
         if r.freeze: new['freeze'] = False # a random body is not worth keeping
+        if r.schedule == 'fine_tune': new['schedule'] = 'one_cycle' # nor is it worth a stage of its own to thaw it
     return new
 
 def some(data, n):
@@ -64,7 +65,7 @@ def make_plan(name, data, minutes, args):
 def run(name, data, minutes, args):
     "Make or finish one run"
     out,plan = args.runs/name,args.runs/f'{name}.json'
-    if (out/'model').exists(): return
+    if plan.exists() and (out/'model').exists(): return
     if not plan.exists(): write_json(plan, make_plan(name, data, minutes, args))
     p = json.loads(plan.read_text())
     r = find_recipe(name, **p['changes'])
@@ -76,7 +77,7 @@ def row(name, args):
     "A row of the table"
     r,empty = recipes[name],dict(recipe=name, **{'differs in': '', 'images': '', 'epochs': '', 'minutes': '', 'valid': 'not run', 'test': 'not run'})
     out,plan = args.runs/name,args.runs/f'{name}.json'
-    if not (out/'model').exists(): return {**empty, 'the source reports': reported.get(name, '-')}
+    if not (plan.exists() and (out/'model').exists()): return {**empty, 'the source reports': reported.get(name, '-')}
     p,report,history = json.loads(plan.read_text()),json.loads((out/'report.json').read_text()),pd.read_csv(out/'history.csv')
     differs = ', '.join(f'{k}={v!r}' for k,v in p['changes'].items()) or '-'
     planned = f'{len(history)} of {int(np.sum(r.epochs)) + (len(L(r.epochs)) if r.schedule == "fine_tune" else 0)}'

@@ -7,8 +7,8 @@ Docs: https://fer-fastai.github.io/fer_fastai/cli.html.md"""
 # %% auto #0
 __all__ = ['fer_train', 'fer_predict', 'fer_app', 'fer_data']
 
-# %% ../nbs/17_cli.ipynb #20a05b74
-import json, os, sys, warnings
+# %% ../nbs/17_cli.ipynb #b49c544d
+import json, os, re, sys, warnings
 from contextlib import contextmanager
 from typing import Annotated
 
@@ -17,7 +17,7 @@ from fastprogress import fastprogress
 
 from .core import FERError
 
-# %% ../nbs/17_cli.ipynb #96bdfe31
+# %% ../nbs/17_cli.ipynb #ca124243
 @contextmanager
 def _at_terminal(stopped='interrupted'):
     fastprogress.NO_BAR = not sys.stdout.isatty() # in a log, a line an epoch
@@ -29,7 +29,7 @@ def _at_terminal(stopped='interrupted'):
     except BrokenPipeError: # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except (FERError, OSError) as e: msg,code = f'error: {e}',2
+    except (FERError, OSError) as e: msg,code = re.sub(r'\b(\w+)=True\b', r'--\1', f'error: {e}'),2
     except KeyboardInterrupt: msg,code = stopped,130
     else: return
     print(' '.join(str(msg).split()), file=sys.stderr)
@@ -40,7 +40,7 @@ def _numbers(text, kind): return None if text is None else tuple(kind(o) for o i
 # %% ../nbs/17_cli.ipynb #fadb50cc
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 
-# %% ../nbs/17_cli.ipynb #91d0886b
+# %% ../nbs/17_cli.ipynb #adb33e91
 @call_parse(pos=['source'])
 def fer_train(
     source:str='sample', # pixel CSV, folder of images, archive of either, or 'sample'
@@ -57,7 +57,7 @@ def fer_train(
     bad:str=None, # bad data: 'raise' or 'skip'
     seed:int=None, # of all random numbers
     fields:str='{}', # any other fields of the recipe, as JSON: '{"ema": 0.999}'
-    out:str=None, # folder of the run; runs/<recipe> if left out
+    out:str=None, # folder of the run; runs/<recipe> if left out, with a number where there are finished ones
     resume:bool=False, # go on with the interrupted run in that folder
     overwrite:bool=False, # delete the run in that folder first
 ):

@@ -20,13 +20,14 @@ from .colorize import find_colorizer
 from .core import FERError, check_name
 from .models import pools
 
-# %% ../nbs/08_recipes.ipynb #e498e232
-optimizers = dict(adamw=Adam, adam=partial(Adam, decouple_wd=False), sgd=partial(SGD, mom=0.9), radam=RAdam, ranger=ranger)
+# %% ../nbs/08_recipes.ipynb #18d7e31a
+_torch = dict(sqr_mom=0.999, eps=1e-8) # PyTorch's defaults
+optimizers = dict(fastai_adam=Adam, adam=partial(Adam, decouple_wd=False, **_torch), adamw=partial(Adam, **_torch), sgd=partial(SGD, mom=0.9), radam=RAdam, ranger=ranger)
 
 # %% ../nbs/08_recipes.ipynb #3bb7ef54
 schedules = dict(fine_tune=Learner.fine_tune, one_cycle=Learner.fit_one_cycle, flat_cos=Learner.fit_flat_cos, constant=Learner.fit, plateau=ReduceLROnPlateau)
 
-# %% ../nbs/08_recipes.ipynb #6be9f8ad
+# %% ../nbs/08_recipes.ipynb #5bacff77
 @dataclass(frozen=True)
 class Recipe:
     "Every choice of a training run"
@@ -54,7 +55,7 @@ class Recipe:
     start:str = None # a bundle to start from instead, of the same `arch`, as `find_bundle` takes it
     class_weights:str = None # weights in the loss: 'frequency', or a dict of emotion to weight; None for equal ones
     label_smoothing:float = 0. # share of the target that is spread over all classes
-    opt:str = 'adamw' # name in `optimizers`
+    opt:str = 'fastai_adam' # name in `optimizers`
     wd:float = None # weight decay; None for the optimizer's default
     grad_clip:float = None # largest norm of the gradients; None for no limit
     teachers:tuple = None # bundles of trained networks to learn from as well as from the labels
@@ -147,19 +148,19 @@ _resnet50 = Recipe('resnet50_head', 'ResNet-50 with a head of two hidden layers,
 _cnn6 = Recipe('cnn6', 'six convolutions and three linear layers, from scratch', arch='cnn6', head=(512, 64), opt='adam', wd=0.,
                schedule='constant', epochs=30, lr=1e-3)
 
-# %% ../nbs/08_recipes.ipynb #3dd51871
+# %% ../nbs/08_recipes.ipynb #060e0f9e
 _effnet = Recipe('efficientnet_b0_3', 'EfficientNet-B0 on happy, sad and neutral faces', emotions=('happy', 'sad', 'neutral'), size=160, channels=3, stats='imagenet',
                  augment={'invert': {'p': 0.2}, 'color_jitter': {'brightness': 0.5, 'contrast': 0.5, 'saturation': 0.5}}, arch='efficientnet_b0', pretrained=True,
-                 head=(512,), pool='avg', opt='adam', wd=0., schedule='plateau', schedule_args={'monitor': 'accuracy', 'factor': 2, 'patience': 3}, epochs=50, lr=5e-4)
+                 head=(512,), pool='avg', opt='adam', wd=0., schedule='plateau', schedule_args={'monitor': 'accuracy', 'factor': 2, 'patience': 4}, epochs=50, lr=5e-4)
 _resnet18 = Recipe('resnet18', 'ResNet-18 on one gray channel, in five epochs', channels=1, stats='data', arch='resnet18', pretrained=True, head=(),
                    opt='adam', wd=0., epochs=5, lr=1e-3)
 
-# %% ../nbs/08_recipes.ipynb #cfdd36d9
+# %% ../nbs/08_recipes.ipynb #d61864c5
 _affectnet = Recipe('affectnet', 'a frozen ResNet-152 on eight emotions, for a phone', size=224, mode='L', channels=3, stats='data',
                     augment={'flip': {}, 'resized_crop': {}, 'affine': {'degrees': 10, 'translate': [0.1, 0.1], 'interpolation': 2},
                              'color_jitter': {'brightness': 0.2, 'contrast': 0.2, 'saturation': 0.2}},
                     arch='resnet152', pretrained=True, head=(), freeze=True, class_weights='frequency', opt='adamw', grad_clip=1., schedule='plateau',
-                    schedule_args={'monitor': 'valid_loss'}, epochs=100, lr=1e-3, tensorboard=True, prune=0.2, exports=('torchscript', 'coreml'))
+                    schedule_args={'monitor': 'valid_loss', 'factor': 10, 'patience': 11}, epochs=100, lr=1e-3, tensorboard=True, prune=0.2, exports=('torchscript', 'coreml'))
 recipes = {o.name: o for o in (_fer48, _large, *_fastai, _resnet50, _cnn6, _effnet, _resnet18, _affectnet)}
 
 # %% ../nbs/08_recipes.ipynb #84867a9c

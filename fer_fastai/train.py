@@ -8,8 +8,8 @@ Docs: https://fer-fastai.github.io/fer_fastai/train.html.md"""
 __all__ = ['CPUAutocast', 'cpu_has_bf16', 'KeepBest', 'EMA', 'Distill', 'Checkpoint', 'suggest_lr', 'fit_stage', 'TensorBoard',
            'open_run', 'recipe_learner', 'fit_recipe', 'finish_run', 'train_fer']
 
-# %% ../nbs/11_train.ipynb #0b1fea98
-import json, random, shutil, time
+# %% ../nbs/11_train.ipynb #25a9a61c
+import itertools, json, random, shutil, time
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
@@ -267,7 +267,7 @@ def suggest_lr(
     show_figure(fig, file)
     return lr
 
-# %% ../nbs/11_train.ipynb #3d4b5c7e
+# %% ../nbs/11_train.ipynb #05235100
 def fit_stage(
     learn:Learner, # what is trained
     recipe:Recipe, # its `schedule` and `schedule_args` are used
@@ -276,7 +276,7 @@ def fit_stage(
 ):
     "Train for one stage of a recipe"
     fit,args = schedules[recipe.schedule],recipe.schedule_args or {}
-    if recipe.schedule == 'plateau': learn.fit(epochs, lr, cbs=fit(**{'patience': 3, **args}))
+    if recipe.schedule == 'plateau': learn.fit(epochs, lr, cbs=fit(**args))
     else: fit(learn, epochs, lr, **args)
 
 # %% ../nbs/11_train.ipynb #651c5644
@@ -359,7 +359,13 @@ def _teacher(folder, learn):
         if its[k] != here[k]: raise FERError(f'teacher {folder}: its {k} are {its[k]} and the student\'s are {here[k]}; they must be the same')
     return load_fer_learner(folder).model
 
-# %% ../nbs/11_train.ipynb #af1b8181
+# %% ../nbs/11_train.ipynb #f0f54033
+def _input_of_start(r):
+    "The recipe, with the input of the bundle that it starts from where it leaves that open"
+    if not r.start: return r
+    its = read_bundle(find_bundle(r.start))['preprocess']
+    return replace(r, size=r.size or its['net_size'] or its['size'], mode=r.mode or its['mode'], channels=r.channels or len(its['mean']))
+
 def _start_from(learn, folder):
     source = find_bundle(folder)
     config = read_bundle(source)
@@ -372,7 +378,7 @@ def _start_from(learn, folder):
         raise FERError(f'start={str(folder)!r}: {wrong[0]} does not fit; was it trained with other channels or another library version?')
     learn.model.load_state_dict({k: v if k in head else saved[k] for k,v in new.items()})
 
-# %% ../nbs/11_train.ipynb #b6d1cd63
+# %% ../nbs/11_train.ipynb #c01c42b2
 def _net_size(recipe):
     fixed = fixed_size(recipe.arch)
     if fixed and recipe.size not in (None, fixed): raise FERError(f'size={recipe.size}: {recipe.arch} takes images of {fixed} px only; leave size out')
@@ -385,7 +391,7 @@ def recipe_learner(
     cbs=None # callbacks of one's own
 )->Learner: # with `pre`, its `Preprocess`, and the fastest precision of the device
     "The learner that a recipe describes"
-    r = recipe
+    r = _input_of_start(recipe)
     set_seed(r.seed)
     pre = fer_preprocess(data, _net_size(r), r.mode, r.channels, r.stats)
     bs = r.bs or max(16, min(128, len(data.idxs('train'))//40))
@@ -476,12 +482,22 @@ def _tell(report, out):
     print(f'All files are in {out}: the scores in report.csv, plots in losses.png, confusion_matrix.png and top_losses.png,\n'
           'the model in model (ONNX and safetensors) and, for fastai, learner.pkl')
 
-# %% ../nbs/11_train.ipynb #61484119
+# %% ../nbs/11_train.ipynb #3d5ac36b
+def _default_out(name, last):
+    "The first folder of the recipe's that has no finished run; or the `last` that has anything, to go on with it or to delete it"
+    found = None
+    for i in itertools.count(1):
+        out = Path('runs', name if i == 1 else f'{name}-{i}')
+        if not out.exists(): return found if found and last else out
+        if not (out/'model').exists(): return out
+        found = out
+
+# %% ../nbs/11_train.ipynb #0501bd28
 @delegates(Recipe, but=['name', 'about'])
 def train_fer(
     source='sample', # what `read_fer` takes: a CSV, a folder, an archive, a DataFrame, `FERData`, or 'sample'
     recipe='fer48', # name in `recipes`, or a `Recipe`
-    out=None, # folder of the run; None for runs/<name of the recipe>
+    out=None, # folder of the run; None for runs/<name of the recipe>, with a number where there are finished ones
     resume=False, # go on with an interrupted run
     overwrite=False, # delete the run that stands in `out`
     lr_find=True, # show the plot of `lr_find` even where the recipe gives the learning rates
@@ -492,7 +508,7 @@ def train_fer(
     r = find_recipe(recipe, **kwargs)
     find_arch(r.arch)
     check_formats(r.exports or ())
-    out = Path(out or f'runs/{r.name}')
+    out = Path(out) if out else _default_out(r.name, resume or overwrite)
     data = read_fer(source, emotions=r.emotions, protocol=r.protocol, valid_pct=r.valid_pct, seed=r.seed, bad=r.bad)
     if r.colorize: data = colorize_fer(data, r.colorize)
     learn = recipe_learner(data, r, out, cbs)
