@@ -1,13 +1,13 @@
 """Train the network that ships with the package, from the data to the bundle.
 
-    python benchmarks/fer48.py DATA RUNS [--bundle fer_fastai/models/fer48] [--large] [--epochs 45 34 50] [--threads 2]
+    python benchmarks/fer48.py DATA RUNS [--bundle fer_fastai/models/fer48] [--large] [--epochs 45 34 50 34] [--threads 2]
 
 DATA is FER2013 in any form that `read_fer` takes. Two runs are made in the folder RUNS: `first` (recipe fer48) learns from the labels, and `student`
 begins with its weights, at a lower rate, and learns from the labels and from the answers of `first`. The test split is not there while they
 train. A run that is finished is not made again, and one that was interrupted goes on, so this command can be stopped at any time.
 
-With --large, a third run, `large`, trains the network of the recipe fer48_large from random weights, on the labels and on the answers of `student`;
-benchmarks/ensemble.py scores it.
+With --large, two more runs train the network of the recipe fer48_large in the same way: `large` from random weights, on the labels and on the answers of
+`student`, and `large2` from the weights of `large`, on the labels and on the answers of both. benchmarks/ensemble.py scores them.
 
 With --bundle, the student is then put into 8-bit integers, its temperature is fitted on the validation split, and the bundle is scored as it ships,
 through the predictor, on the validation split and, for the only time, on the test split: with and without mirror TTA, with and
@@ -57,7 +57,7 @@ if __name__ == '__main__':
     p.add_argument('runs', type=Path)
     p.add_argument('--bundle', type=Path)
     p.add_argument('--large', action='store_true')
-    p.add_argument('--epochs', nargs=3, type=int, default=[45, 34, 50], metavar=('FIRST', 'STUDENT', 'LARGE'))
+    p.add_argument('--epochs', nargs=4, type=int, default=[45, 34, 50, 34], metavar=('FIRST', 'STUDENT', 'LARGE', 'LARGE2'))
     p.add_argument('--threads', type=int, default=torch.get_num_threads())
     args = p.parse_args()
     torch.set_num_threads(args.threads)
@@ -65,7 +65,9 @@ if __name__ == '__main__':
     no_test = data.subset(np.concatenate([data.idxs('train'), data.idxs('valid')]))
     first = train(no_test, args.runs, 'first', args.epochs[0])
     model = train(no_test, args.runs, 'student', args.epochs[1], start=first, teachers=first, distill=0.5, lr=3e-3, seed=2)
-    if args.large: train(no_test, args.runs, 'large', args.epochs[2], 'fer48_large', teachers=model, distill=0.5, seed=3)
+    if args.large:
+        large = train(no_test, args.runs, 'large', args.epochs[2], 'fer48_large', teachers=model, distill=0.5, seed=3)
+        train(no_test, args.runs, 'large2', args.epochs[3], 'fer48_large', start=large, teachers=(large, model), distill=0.5, lr=2.5e-3, seed=4)
     if args.bundle:
         for k,o in bundle(data, model, args.bundle).items():
             print(f"{k:10} {o['accuracy']:.2%} of {o['n']:,} ({o['accuracy_low']:.2%} to {o['accuracy_high']:.2%}); {o['unseen']['accuracy']:.2%} of the "

@@ -273,7 +273,7 @@ def make_app(
             picker.change(lambda o: models[o][1], picker, about)
     return app
 
-# %% ../nbs/16_app.ipynb #772760c4
+# %% ../nbs/16_app.ipynb #0f176bdd
 def fer_app(
     models=None, # list of bundles, folders of training runs or .onnx files to choose from, besides the model that comes with the package
     port=None, # of the page; None for the first free one from 7860
@@ -281,6 +281,7 @@ def fer_app(
     browser=False # open the page in the browser of this machine
 ): # `gr.Blocks`, whose `close()` ends the page where it does not block, as in a notebook
     "Open the page for photos and the camera"
+    if port is not None and not 1 <= port <= 65535: raise FERError(f'port={port}: needed is a number from 1 to 65535')
     gr = _gradio()
     app = make_app(models).queue(max_size=32, default_concurrency_limit=2)
     app.launch(server_port=port, share=share, inbrowser=browser, max_file_size=_max_file_size, theme=_theme(gr), css=_css, footer_links=[],

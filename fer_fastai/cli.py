@@ -7,30 +7,45 @@ Docs: https://fer-fastai.github.io/fer_fastai/cli.html.md"""
 # %% auto #0
 __all__ = ['fer_train', 'fer_predict', 'fer_app', 'fer_data']
 
-# %% ../nbs/17_cli.ipynb #b49c544d
-import json, os, re, sys, warnings
+# %% ../nbs/17_cli.ipynb #49f9aaad
+import json, os, re, signal, sys, warnings
 from contextlib import contextmanager
 from typing import Annotated
 
 from fastcore.script import bool_arg, call_parse
 from fastprogress import fastprogress
 
-from .core import FERError
+from .core import EMOTIONS, FERError, check_name, emotion_name
 
-# %% ../nbs/17_cli.ipynb #ca124243
+# %% ../nbs/17_cli.ipynb #18033862
+@contextmanager
+def _sigterm():
+    "Let SIGTERM interrupt as Ctrl-C does"
+    came = []
+    def stop(*_):
+        came.append(KeyboardInterrupt(signal.SIGTERM))
+        raise came[0]
+    old = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+        if came: raise came[0] # Gradio catches it and returns
+    finally: signal.signal(signal.SIGTERM, old)
+
 @contextmanager
 def _at_terminal(stopped='interrupted'):
+    if sys.stdout is None: sys.stdout = open(os.devnull, 'w')
     fastprogress.NO_BAR = not sys.stdout.isatty() # in a log, a line an epoch
     if hasattr(sys.stdout, 'reconfigure'): sys.stdout.reconfigure(errors='backslashreplace') # for names that the terminal's encoding does not have
     warnings.filterwarnings('ignore', message='.torch.jit.script. is deprecated') # from a library that fastai imports
+    warnings.filterwarnings('ignore', module='PIL')
     try:
-        yield
+        with _sigterm(): yield
         sys.stdout.flush()
     except BrokenPipeError: # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except (FERError, OSError) as e: msg,code = re.sub(r'\b(\w+)=True\b', r'--\1', f'error: {e}'),2
-    except KeyboardInterrupt: msg,code = stopped,130
+    except (FERError, OSError) as e: msg,code = re.sub(r'\b(resume|overwrite)=True\b', r'--\1', f'error: {e}'),2
+    except KeyboardInterrupt as e: msg,code = stopped,143 if e.args == (signal.SIGTERM,) else 130
     else: return
     print(' '.join(str(msg).split()), file=sys.stderr)
     sys.exit(code)
@@ -40,7 +55,17 @@ def _numbers(text, kind): return None if text is None else tuple(kind(o) for o i
 # %% ../nbs/17_cli.ipynb #fadb50cc
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 
-# %% ../nbs/17_cli.ipynb #adb33e91
+# %% ../nbs/17_cli.ipynb #d2a948e9
+def _fields(text):
+    "Fields of a recipe, from JSON"
+    from fer_fastai.recipes import Recipe
+    try: res = json.loads(text)
+    except ValueError as e: raise FERError(f'--fields {text}: this is no JSON ({e})') from e
+    if not isinstance(res, dict): raise FERError(f'--fields {text}: needed are names and values, as in {{"ema": 0.999}}')
+    for k in res: check_name('field', k, Recipe.__dataclass_fields__)
+    return res
+
+# %% ../nbs/17_cli.ipynb #db72d29a
 @call_parse(pos=['source'])
 def fer_train(
     source:str='sample', # pixel CSV, folder of images, archive of either, or 'sample'
@@ -63,8 +88,9 @@ def fer_train(
 ):
     "Train a classifier of facial expressions, score it and export it"
     with _at_terminal('interrupted; --resume goes on from the last complete epoch'):
-        try: kwargs,epochs,lr = json.loads(fields),_numbers(epochs, int),_numbers(lr, float)
-        except ValueError as e: raise FERError(f'--epochs, --lr or --fields cannot be read: {e}') from e
+        try: epochs,lr = _numbers(epochs, int),_numbers(lr, float)
+        except ValueError as e: raise FERError(f'--epochs or --lr cannot be read: {e}') from e
+        kwargs = _fields(fields)
         given = dict(epochs=epochs, lr=lr, arch=arch, size=size, bs=bs, pretrained=pretrained, start=start, protocol=protocol, bad=bad, seed=seed,
                      emotions=_numbers(emotions, str))
         kwargs.update({k: v for k,v in given.items() if v is not None})
@@ -130,21 +156,32 @@ def fer_app(
         folder = app.export_space(export_space, models)
         print(f'wrote {folder}: hf upload <you>/<name> {folder} --repo-type space')
 
-# %% ../nbs/17_cli.ipynb #682b7bdf
+# %% ../nbs/17_cli.ipynb #fa03d002
+def _check_data(source, to_csv, fetch, emotions, protocol, bad):
+    check_name('protocol', protocol, ('official', 'public+private'))
+    check_name('bad', bad, ('raise', 'skip'))
+    if fetch and source: raise FERError(f'--fetch downloads FER2013, and {source} is another source: leave one of them out')
+    if fetch:
+        for o in emotions or (): check_name('emotion', emotion_name(o) or o, EMOTIONS)
+    if to_csv and not to_csv.lower().endswith('.csv'): raise FERError(f'--to-csv {to_csv}: the name of a pixel CSV ends in .csv')
+    if to_csv and os.path.exists(to_csv): raise FERError(f'{to_csv} is there already: write to another file')
+
 @call_parse(pos=['source'])
 def fer_data(
-    source:str='sample', # pixel CSV, folder of images, archive of either, or 'sample'
+    source:str=None, # pixel CSV, folder of images or archive of either; drawn faces if left out, or 'sample'
     to_csv:str=None, # write the data as a pixel CSV in FER2013's form
     to_folder:str=None, # write the data as images, <split>/<emotion>/<name>.png
-    fetch:bool=False, # download FER2013 through kagglehub first
+    fetch:bool=False, # download FER2013 through kagglehub, instead of a source
     emotions:str=None, # classes to keep, with commas between
     protocol:str='official', # 'official' or 'public+private'
     bad:str='raise', # bad data: 'raise' or 'skip'
 ):
     "Show what is in a data set, and write it in another form"
     with _at_terminal():
+        emotions = _numbers(emotions, str)
+        _check_data(source, to_csv, fetch, emotions, protocol, bad)
         from fer_fastai.data import fetch_fer, read_fer
-        data = read_fer(fetch_fer() if fetch else source, emotions=_numbers(emotions, str), protocol=protocol, bad=bad)
+        data = read_fer(fetch_fer() if fetch else source or 'sample', emotions=emotions, protocol=protocol, bad=bad)
         print(f'{data}\n\n{data.counts().to_string()}')
         if len(data.problems): print(f'\nleft out:\n{data.problems.to_string(index=False)}')
         for path,write in ((to_csv, data.to_csv), (to_folder, data.to_folder)):

@@ -7,7 +7,7 @@ Docs: https://fer-fastai.github.io/fer_fastai/colorize.html.md"""
 # %% auto #0
 __all__ = ['colorizers', 'tone', 'OnnxColorizer', 'DeepAIColorizer', 'find_colorizer', 'colorize_fer']
 
-# %% ../nbs/06_colorize.ipynb #af93aa10
+# %% ../nbs/06_colorize.ipynb #e917a96c
 import hashlib, inspect, io, json, os, re, threading, time
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -20,7 +20,7 @@ import pandas as pd
 from fastcore.basics import patch
 from PIL import Image, ImageOps
 
-from .core import FERError, _sha256, atomic, cache_dir, check_name, write_json
+from .core import FERError, _damage, _sha256, _upright, atomic, cache_dir, check_name, write_json
 from .data import FERData
 
 # %% ../nbs/06_colorize.ipynb #0c084d73
@@ -165,7 +165,7 @@ def _send(self:DeepAIColorizer, send, url, **kwargs):
         elif i < self.retries: time.sleep(2**i)
     raise FERError(f'{self.host} {why}, {self.retries + 1} times')
 
-# %% ../nbs/06_colorize.ipynb #5d08a626
+# %% ../nbs/06_colorize.ipynb #52f6b15b
 @patch
 def _output_url(self:DeepAIColorizer, res):
     "The address in the service's answer"
@@ -178,8 +178,8 @@ def _output_url(self:DeepAIColorizer, res):
 
 def _decode(raw, host):
     try:
-        with Image.open(io.BytesIO(raw)) as im: return im.convert('RGB')
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError): pass
+        with Image.open(io.BytesIO(raw)) as im: return _upright(im, host).convert('RGB')
+    except (Image.DecompressionBombError, *_damage): pass
     raise FERError(f'what {host} gives as the result is no image, or a damaged one')
 
 # %% ../nbs/06_colorize.ipynb #9cacb773

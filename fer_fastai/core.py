@@ -6,17 +6,17 @@ Docs: https://fer-fastai.github.io/fer_fastai/core.html.md"""
 
 # %% auto #0
 __all__ = ['EMOTIONS', 'EMOTIONS8', 'AFFECTNET', 'emotion_name', 'FERError', 'check_name', 'atomic', 'write_json', 'cache_dir',
-           'Preprocess', 'find_bundle', 'read_bundle']
+           'Preprocess', 'read_bundle', 'find_bundle']
 
-# %% ../nbs/00_core.ipynb #d84d4152
-import hashlib, json, os, tempfile
+# %% ../nbs/00_core.ipynb #934611f7
+import errno, hashlib, json, os, struct, tempfile, zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 
 import fer_fastai
 
@@ -43,7 +43,7 @@ def emotion_name(
 class FERError(ValueError):
     "A mistake in the input; the message says what is wrong, where, and what to do"
 
-# %% ../nbs/00_core.ipynb #0d1195f6
+# %% ../nbs/00_core.ipynb #381fcb2c
 def check_name(
     what, # what is being named, for the message: 'recipe', 'field', 'arch' ...
     name, # the name given
@@ -53,22 +53,34 @@ def check_name(
     known = [str(o) for o in known]
     if name in known: return name
     near = get_close_matches(str(name), known, n=1, cutoff=0.5)
-    hint = f'did you mean {near[0]!r}?' if near else f'choose from {", ".join(known)}'
+    more = f' and {len(known)-20:,} more' if len(known) > 20 else ''
+    hint = f'did you mean {near[0]!r}?' if near else f'choose from {", ".join(known[:20])}{more}'
     raise FERError(f'unknown {what} {name!r}: {hint}')
 
-# %% ../nbs/00_core.ipynb #b5ea3c30
+# %% ../nbs/00_core.ipynb #d7fc552c
+_full = errno.ENOSPC, errno.EFBIG, errno.EDQUOT # the disk, what a process may write, what a user may write
+
 @contextmanager
 def atomic(
     path # where the finished file or folder shall stand
 ):
     "Give a temporary path to write to, which becomes `path` when the block ends and disappears when it fails"
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f'.tmp-{path.name}-', dir=path.parent) as d:
-        tmp = Path(d)/path.name
-        yield tmp
-        if path.is_dir(): os.replace(path, Path(d)/'old')
-        os.replace(tmp, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.TemporaryDirectory(prefix=f'.tmp-{path.name}-', dir=path.parent)
+    except OSError as e: raise FERError(f'{path} cannot be written, its folder can neither be made nor written to ({e.strerror}): choose another one') from e
+    with folder as d:
+        tmp,old = Path(d)/path.name,Path(d)/f'{path.name}.old'
+        try: yield tmp
+        except OSError as e:
+            if e.errno not in _full: raise
+            raise FERError(f'{path} cannot be written ({e.strerror}): make room, or choose another place') from e
+        if path.is_dir() and tmp.is_file(): raise FERError(f'{path} is a folder, and a file is to be written: name a file')
+        if path.is_dir(): os.replace(path, old)
+        try: os.replace(tmp, path)
+        finally:
+            if old.exists() and not path.exists(): os.replace(old, path)
 
 # %% ../nbs/00_core.ipynb #18d1b43a
 def write_json(
@@ -86,7 +98,56 @@ def cache_dir()->Path: # made where it is missing
     p.mkdir(parents=True, exist_ok=True)
     return p
 
-# %% ../nbs/00_core.ipynb #e8c0ad6b
+# %% ../nbs/00_core.ipynb #bbc93b40
+def _array_image(a, name):
+    "An array as a Pillow image"
+    if a.ndim == 3 and a.shape[2] == 1: a = a[..., 0]
+    if not (a.ndim == 2 or a.ndim == 3 and a.shape[2] in (3, 4)) or not a.size:
+        raise FERError(f'{name} has the shape {a.shape}; needed is (height, width), with 1, 3 or 4 channels at the end if any')
+    if a.dtype == np.uint16: a = np.uint8(a/257 + .5)
+    elif a.dtype == bool: a = np.uint8(a)*255
+    elif a.dtype.kind == 'f':
+        if not np.isfinite(a).all(): raise FERError(f'{name}: {np.sum(~np.isfinite(a)):,} values are NaN or infinite')
+        if a.min() < 0 or a.max() > 1: raise FERError(f'{name} has floats from {a.min():g} to {a.max():g}; needed are 0 to 1')
+        a = np.uint8(a*255 + .5)
+    elif a.dtype != np.uint8: raise FERError(f'{name} has numbers of type {a.dtype}; needed are uint8, uint16 or floats from 0 to 1')
+    return Image.fromarray(a)
+
+# %% ../nbs/00_core.ipynb #aa9d56f4
+def _flatten(img, name):
+    "A picture or an array as 'L' or 'RGB'"
+    if not isinstance(img, Image.Image): img = _array_image(np.asarray(img), name)
+    if img.mode[0] in 'IF': # 16 bits, 32 bits and floats, which Pillow would cut off at 255
+        a = np.asarray(img)
+        if img.mode == 'I' and 0 < a.max() <= 255: raise FERError(f'{name} has 32-bit integers up to {a.max()}, and these could be 8 or 16 bits: save it as either')
+        return _array_image(a if img.mode == 'F' or a.min() < 0 or a.max() > 65535 else a.astype(np.uint16), name)
+    mode = 'L' if img.mode in ('1', 'L', 'LA', 'La') else 'RGB'
+    if img.has_transparency_data:
+        if img.mode in ('La', 'RGBa'): img = img.convert(img.mode.upper())
+        img = Image.alpha_composite(Image.new('RGBA', img.size, 'white'), img.convert('RGBA'))
+    return img if img.mode == mode else img.convert(mode)
+
+# %% ../nbs/00_core.ipynb #e04c20b9
+_damage = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, OverflowError, struct.error, zlib.error) # what decoders raise
+
+_turns = dict(enumerate('FLIP_LEFT_RIGHT ROTATE_180 FLIP_TOP_BOTTOM TRANSPOSE ROTATE_270 TRANSVERSE ROTATE_90'.split(), 2)) # by orientation
+
+def _upright(img, name):
+    "A picture that `Image.open` has opened, decoded, with its top at the top, as 'L' or 'RGB'"
+    note = ''
+    if getattr(img, 'is_animated', False) and img.format != 'MPO': note = f'frame {img.tell() + 1} of several'
+    if 0 in img.size: raise FERError(f'{name} has no pixels: its size is {img.width} x {img.height}')
+    img.load()
+    if turn := _turns.get(img.getexif().get(ExifTags.Base.Orientation)):
+        img = img.transpose(Image.Transpose[turn])
+        for o in 'exif', 'xmp', 'XML:com.adobe.xmp', 'Raw profile type exif': img.info.pop(o, None) # or it would be turned again
+    res = _flatten(img, name)
+    if note:
+        res = res.copy() if res is img else res
+        res.info['note'] = note
+    return res
+
+# %% ../nbs/00_core.ipynb #b6fae33e
 @dataclass(frozen=True)
 class Preprocess:
     "How a face becomes the input of a network"
@@ -98,7 +159,12 @@ class Preprocess:
     margin:float = 0. # what is added on each side of a detected face, as a share of the face's side
 
     def __post_init__(self):
-        for k in ('mean', 'std'): object.__setattr__(self, k, tuple(float(o) for o in getattr(self, k)))
+        for k in ('mean', 'std'):
+            try: object.__setattr__(self, k, tuple(float(o) for o in getattr(self, k)))
+            except (TypeError, ValueError): raise FERError(f'Preprocess: {k}={getattr(self, k)!r}; needed is a number for each channel') from None
+        for k,least in dict(size=1, net_size=1, margin=0).items():
+            v = getattr(self, k)
+            if not (isinstance(v, (int, float)) and v >= least or k == 'net_size' and v is None): raise FERError(f'Preprocess: {k}={v!r}; needed is a number of at least {least}')
         check_name('mode', self.mode, ('L', 'RGB'))
         if len(self.mean) != len(self.std): raise FERError(f'Preprocess: {len(self.mean)} means and {len(self.std)} standard deviations')
         if len(self.mean) not in ((1, 3) if self.mode == 'L' else (3,)):
@@ -110,11 +176,11 @@ class Preprocess:
         return len(self.mean)
 
     def __call__(self,
-        img # a PIL image, or a uint8 array of shape (height, width) or (height, width, 3)
+        img # PIL image, or array: (height, width) with 1, 3 or 4 channels at the end if any; uint8, uint16, or floats 0 to 1
     )->np.ndarray: # uint8, shape (channels of `mode`, size, size)
         "Bring one cropped face to the mode and size that an exported network takes"
-        if not isinstance(img, Image.Image): img = Image.fromarray(np.asarray(img))
-        img = img.convert(self.mode)
+        img = _flatten(img, 'the image')
+        if img.mode != self.mode: img = img.convert(self.mode)
         if img.size != (self.size, self.size): img = img.resize((self.size, self.size), Image.Resampling.BILINEAR)
         return np.atleast_3d(np.asarray(img)).transpose(2, 0, 1)
 
@@ -133,25 +199,24 @@ def _sha256(path):
         for chunk in iter(lambda: f.read(1 << 20), b''): h.update(chunk)
     return h.hexdigest()
 
-# %% ../nbs/00_core.ipynb #19c9c0f9
-def find_bundle(
-    name='fer48' # a bundle, the folder of a training run, or the name of a bundle that comes with the package
-)->Path: # of the bundle
-    "Find the folder of a bundle"
-    folder,shipped = Path(name),Path(fer_fastai.__file__).parent/'models'/name
-    if not folder.exists(): folder = shipped
-    if not folder.exists(): raise FERError(f'{name}: there is no such model')
-    return folder/'model' if (folder/'model').is_dir() and not (folder/'config.json').exists() else folder
-
+# %% ../nbs/00_core.ipynb #c57d7148
 def _read_config(folder):
     path = folder/'config.json'
     try: config = json.loads(path.read_text(encoding='utf-8'))
     except (FileNotFoundError, NotADirectoryError): raise FERError(f'{folder}: there is no config.json, so this is no model bundle') from None
     except ValueError as e: raise FERError(f'{path} is no JSON ({e}): copy the bundle again') from None
     for k in 'format', 'labels', 'preprocess', 'files':
-        if k not in config: raise FERError(f'{path}: no "{k}", so this is no bundle of fer_fastai')
-    if config['format'] > _format:
+        if not isinstance(config, dict) or k not in config: raise FERError(f'{path}: no "{k}", so this is no bundle of fer_fastai')
+    if isinstance(config['format'], int) and config['format'] > _format:
         raise FERError(f'{folder}: a bundle of format {config["format"]}, and this version reads up to {_format}: pip install -U fer_fastai')
+    labels,files = config['labels'],config['files']
+    for k,ok in dict(format=isinstance(config['format'], int), preprocess=isinstance(config['preprocess'], dict),
+                     labels=isinstance(labels, list) and len(labels) > 1 and all(isinstance(o, str) for o in labels) and len(set(labels)) == len(labels),
+                     files=isinstance(files, dict) and all(isinstance(o, str) for o in files.values())).items():
+        if not ok: raise FERError(f'{path}: "{k}" is {config[k]!r}, which a bundle of fer_fastai never says: copy the bundle again')
+    try: Preprocess(**config['preprocess'])
+    except TypeError as e: raise FERError(f'{path}: "preprocess" is not understood ({e}): pip install -U fer_fastai') from None
+    except FERError as e: raise FERError(f'{path}: {e}') from None
     return config
 
 def read_bundle(
@@ -167,3 +232,16 @@ def read_bundle(
         if name in sums and _sha256(folder/name) != sums[name]:
             raise FERError(f'{folder/name} is not the file that was saved, its checksum differs: copy the bundle again')
     return config
+
+# %% ../nbs/00_core.ipynb #ccb79b35
+def find_bundle(
+    name=None # a bundle, the folder of a training run, or the name of a bundle that comes with the package; None for the one that comes with it, wherever one stands
+)->Path: # of the bundle
+    "Find the folder of a bundle"
+    shipped = Path(fer_fastai.__file__).parent/'models'
+    if name is None: return shipped/'fer48'
+    folder = Path(name) if Path(name).exists() else shipped/name
+    if not folder.exists(): raise FERError(f'{name}: there is no such model; the one that comes with the package is called fer48')
+    if (folder/'config.json').exists(): return folder
+    if (folder/'recipe.json').exists() and not (folder/'model').exists(): raise FERError(f'{name}: this run has no model yet; resume=True goes on with it')
+    return folder/'model' if (folder/'model').is_dir() else folder

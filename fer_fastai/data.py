@@ -7,7 +7,7 @@ Docs: https://fer-fastai.github.io/fer_fastai/data.html.md"""
 # %% auto #0
 __all__ = ['FERData', 'read_fer', 'fetch_fer']
 
-# %% ../nbs/02_data.ipynb #0d45c8bb
+# %% ../nbs/02_data.ipynb #649dc64a
 import codecs, csv, gzip, hashlib, json, lzma, math, os, re, shutil, tarfile, time, zipfile, zlib
 from collections import Counter, namedtuple
 from concurrent.futures import ThreadPoolExecutor
@@ -18,9 +18,10 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 from fastcore.basics import listify, patch, store_attr
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
-from .core import AFFECTNET, EMOTIONS, EMOTIONS8, FERError, Preprocess, atomic, cache_dir, check_name, emotion_name, write_json
+from .core import (AFFECTNET, EMOTIONS, EMOTIONS8, FERError, Preprocess, _damage, _upright, atomic, cache_dir, check_name, emotion_name,
+                             write_json)
 from .sample import sample_faces
 
 # %% ../nbs/02_data.ipynb #867b6d05
@@ -31,7 +32,7 @@ def _vocab(names):
     names = set(names)
     return [o for o in EMOTIONS8 if o in names] if names <= set(EMOTIONS8) else sorted(names)
 
-# %% ../nbs/02_data.ipynb #2e577e55
+# %% ../nbs/02_data.ipynb #68fbb590
 class FERData:
     "Faces with their emotion and split: a table, and an array of pixels or a list of files"
     def __init__(self,
@@ -56,11 +57,11 @@ class FERData:
     def __len__(self): return len(self.df)
 
     @cached_property
-    def labels(self):
-        "Codes of the emotions in `vocab`, int64 array"
+    def labels(self)->np.ndarray: # int64, one for each row
+        "Codes of the emotions in `vocab`"
         return np.array(pd.Categorical(self.df.emotion, self.vocab).codes, dtype=np.int64)
 
-# %% ../nbs/02_data.ipynb #4cf3e06f
+# %% ../nbs/02_data.ipynb #482e8ea8
 @patch
 def idxs(self:FERData,
     split # 'train', 'valid' or 'test'
@@ -71,10 +72,10 @@ def idxs(self:FERData,
 @patch
 def image(self:FERData,
     i # row
-)->Image.Image: # gray, or in the mode of its file
-    "One image, gray where the data is an array, in its own mode where it is files"
+)->Image.Image: # gray, or RGB where its file has colours
+    "One image, upright"
     if self.images is not None: return Image.fromarray(self.images[i])
-    with Image.open(self.paths[i]) as im: return ImageOps.exif_transpose(im)
+    with Image.open(self.paths[i]) as im: return _upright(im, self.paths[i])
 
 # %% ../nbs/02_data.ipynb #41d20e01
 def _digest(data, i):
@@ -104,7 +105,7 @@ def __repr__(self:FERData):
     splits = ', '.join(f'{n[o]:,} {o}' for o in _splits if o in n)
     return f'FERData: {len(self):,} {what} ({splits}) of {len(self.vocab)} emotions: {" ".join(self.vocab)}'
 
-# %% ../nbs/02_data.ipynb #f3ccdc00
+# %% ../nbs/02_data.ipynb #834b3122
 @patch
 def subset(self:FERData,
     idxs # int array of rows, in the order wanted
@@ -118,7 +119,7 @@ def subset(self:FERData,
 def sample(self:FERData,
     frac, # share of the images, from 0 to 1
     seed=42 # which ones
-)->FERData:
+)->FERData: # with the same vocab
     "A random share of each emotion in each split"
     rng = np.random.default_rng(seed)
     rows = self.df.groupby(['split', 'emotion'], sort=True).indices.values()
@@ -134,26 +135,35 @@ def fingerprint(self:FERData):
     else: h.update(f'{self.images.shape}'.encode() + np.ascontiguousarray(self.images).data)
     return h.hexdigest()
 
-# %% ../nbs/02_data.ipynb #781d387e
+# %% ../nbs/02_data.ipynb #0634d880
 _Raw = namedtuple('_Raw', 'df images paths own') # the table, pixels and files of the rows that are not bad, whether unknown labels are own classes
+
+def _from_one(names, labels):
+    "Whether the numbers among these labels begin at 1, where those of FER2013 are expected"
+    return list(labels) == EMOTIONS and min([int(o) for o in names if o.isdecimal()], default=0) == 1
 
 def _known(names, emotions, labels, own):
     "What each label means: {label: class name, or None where it is unknown}"
     named = {*(emotions or []), *labels}
     d = {o: emotion_name(o, labels) or (o if o in named else None) for o in names}
+    if own and _from_one(names, labels): d = {o: None if o.isdecimal() else v for o, v in d.items()}
     strange = [o for o, v in d.items() if v is None]
     return {o: o for o in d} if own and strange and not any(re.fullmatch(r'-?\d+', o) for o in strange) else d
 
-def _why_unknown(label, labels):
+def _why_unknown(label, labels, names):
+    "What is wrong with a label, one of `names`"
     if not re.fullmatch(r'-?\d+', label): return f'unknown label {label!r}, which is no emotion; a class of your own must be named in emotions=[...]'
-    hint = '; in AffectNet 7 is contempt: for its numbers pass labels=AFFECTNET' if label == '7' and len(labels) == 7 else ''
-    return f'unknown label {label!r}, where 0 to {len(labels)-1} stand for {", ".join(labels)}{hint}'
+    hint = ''
+    if _from_one(names, labels): hint = "; the numbers begin at 1 here: say what they stand for, as in labels=[None, 'surprise', 'fear', ...]"
+    elif label == '7' and len(labels) == 7 and '0' in names: hint = '; in AffectNet 7 is contempt: for its numbers pass labels=AFFECTNET'
+    return f'unknown label {label!r}, where 0 to {len(labels)-1} stand for {", ".join(map(str, labels))}{hint}'
 
-# %% ../nbs/02_data.ipynb #3504135e
+# %% ../nbs/02_data.ipynb #27fd97e2
 def _add_emotions(df, emotions, labels, own):
     "Add the column `emotion`, with a reason in `bad` where the label is unknown"
-    d = _known(df.label[df.bad == ''].unique(), emotions, labels, own)
-    why = {o: _why_unknown(o, labels) for o, v in d.items() if v is None}
+    names = df.label[df.bad == ''].unique()
+    d = _known(names, emotions, labels, own)
+    why = {o: _why_unknown(o, labels, names) for o, v in d.items() if v is None}
     bad = df.bad.where(df.bad != '', df.label.map(why).fillna('')) if why else df.bad
     return df.assign(emotion=df.label.map(d), bad=bad)
 
@@ -175,7 +185,13 @@ def _hold_out(emotion, valid_pct, seed):
         out[rng.permutation(rows)[:min(max(1, round(len(rows)*valid_pct)), len(rows)-1)]] = True
     return out
 
-# %% ../nbs/02_data.ipynb #7a965432
+# %% ../nbs/02_data.ipynb #a73fa3f9
+def _add_valid(split, emotion, valid_pct, seed):
+    "The splits, an array, with some train rows as valid ones where there are none"
+    train = np.flatnonzero(split == 'train')
+    if 'valid' not in split: split[train[_hold_out(emotion[train], valid_pct, seed)]] = 'valid'
+    return split
+
 def _split_rows(df, keep, protocol, valid_pct, seed):
     "The split of each row that is kept, an array; none of those that the source has may become empty"
     role = df.role.replace({'': 'train', **(dict(test='valid') if protocol == 'public+private' else {})}).to_numpy(object)
@@ -183,9 +199,7 @@ def _split_rows(df, keep, protocol, valid_pct, seed):
     for o in sorted({'train', *role} - set(split)):
         n = (role == o).sum()
         raise FERError(f'the {o} split would be empty: ' + (f'none of its {n:,} images can be used' if n else 'the source has no such images'))
-    if 'valid' not in role:
-        train = np.flatnonzero(split == 'train')
-        split[train[_hold_out(emotion[train], valid_pct, seed)]] = 'valid'
+    split = _add_valid(split, emotion, valid_pct, seed)
     n, train = Counter(emotion), Counter(emotion[split == 'train'])
     for o in n:
         if train[o] and n[o] > 1: continue
@@ -332,10 +346,15 @@ def _walk(root):
                 else: out.append((pre + o.name, o.stat().st_size, o.stat().st_mtime_ns))
     return sorted(out)
 
-# %% ../nbs/02_data.ipynb #854259e8
+# %% ../nbs/02_data.ipynb #1d25d06f
 def _image_names(files): return [o for o, *_ in files if os.path.splitext(o)[1].lower() in _suffixes]
 
-def _role(parts): return next((_roles[o.lower()] for o in reversed(parts) if o.lower() in _roles), '')
+def _split_of(folder):
+    "The split that a folder is named for, as test, test_images and images-test are, or ''"
+    words = {_roles[o] for o in re.split('[_-]', folder.lower()) if o in _roles}
+    return words.pop() if len(words) == 1 else ''
+
+def _role(parts): return next(filter(None, map(_split_of, reversed(parts))), '')
 
 def _official(name): return next((_roles[o] for o in ('training', 'publictest', 'privatetest') if name.lower().startswith(o)), None)
 
@@ -346,20 +365,31 @@ def _index_folder(files):
     df = pd.DataFrame(dict(name=names, label=[o[-2] if len(o) > 1 else '' for o in parts], role=[_role(o[:-2]) for o in parts], bad=''), dtype=object)
     official = pd.Series([_official(o[-1]) for o in parts], dtype=object)
     if official.notna().all() and ((df.role == official) | (df.role == '') | (df.role == 'test') & (official == 'valid')).all(): df['role'] = official
-    df.loc[(df.label == '') | df.label.str.lower().isin(list(_roles)), 'bad'] = 'it lies in no folder of an emotion'
+    df.loc[(df.label == '') | (df.label.map(_split_of) != ''), 'bad'] = 'it lies in no folder of an emotion'
     df.loc[(df.bad == '') & (df.role == '') & (df.role != '').any(), 'bad'] = 'it lies in no folder of a split, as others do'
     return df
 
-# %% ../nbs/02_data.ipynb #8f02382e
+# %% ../nbs/02_data.ipynb #6d872b91
+def _check_parents(root, df):
+    "Raise where the folders above the emotions may be splits of unknown names"
+    good = df[df.bad == '']
+    above = good['name'].map(lambda o: '/'.join(o.split('/')[:-2]) or '.')
+    if (good.role != '').any() or above.nunique() > len(_splits): return
+    for label, o in above.groupby(good.label):
+        if o.nunique() == 1: continue
+        raise FERError(f'{root}: {label!r} lies in {" and ".join(o.unique())}, and it is not known which splits these are: '
+                       f'name them by {", ".join(_roles)}, or put all into one folder train, of which a valid split is held out')
+
+# %% ../nbs/02_data.ipynb #30420f54
 def _decode(path):
     "The pixels of a small gray image, None for any other; and what is wrong with it"
     try:
-        with Image.open(path) as im:
-            im.load()
-            return (np.asarray(im) if im.mode == 'L' and max(im.size) <= 64 else None), ''
+        with Image.open(path) as im: im = _upright(im, 'it')
+        return (np.asarray(im) if im.mode == 'L' and max(im.size) <= 64 else None), ''
     except FileNotFoundError: return None, 'there is no such file'
     except UnidentifiedImageError: return None, 'it is no image' if os.path.getsize(path) else 'the file is empty'
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as e: return None, f'the image is damaged: {e}'
+    except FERError as e: return None, str(e)
+    except (Image.DecompressionBombError, *_damage) as e: return None, f'the image is damaged: {e}'
 
 def _each(f, paths):
     "What `f` gives for each of many files, in threads, with a progress bar where it takes more than a moment"
@@ -367,7 +397,7 @@ def _each(f, paths):
     parts = [paths[i:i+256] for i in range(0, len(paths), 256)]
     with ThreadPoolExecutor() as ex:
         done = ex.map(lambda part: [f(o) for o in part], parts)
-        return [o for part in progress_bar(done, total=len(parts), display=len(parts) > 20, leave=False) for o in part]
+        return [o for part in (progress_bar(done, total=len(parts), leave=False) if len(parts) > 20 else done) for o in part]
 
 # %% ../nbs/02_data.ipynb #32935441
 def _check_all(paths):
@@ -402,7 +432,7 @@ def _index_affectnet(root, files):
     alone = pd.DataFrame(dict(name=sorted(there - set(notes)), label='', role='', bad='there is no image to this annotation'), dtype=object)
     return pd.concat([df, alone], ignore_index=True)
 
-# %% ../nbs/02_data.ipynb #34c20b01
+# %% ../nbs/02_data.ipynb #199b1d3f
 def _read_folder(
     root, # the folder
     files # what `_walk` gives for it
@@ -411,6 +441,7 @@ def _read_folder(
     own = not any(map(_affectnet.fullmatch, _image_names(files)))
     df = _index_folder(files) if own else _index_affectnet(root, files)
     if not len(df): raise FERError(f'{root}: there are no images and no pixel CSV in it')
+    if own: _check_parents(root, df)
     ok = df.bad == ''
     images, df.loc[ok, 'bad'] = _check_all([f'{root}/{o}' for o in df['name'][ok]])
     return _Raw(df, images, [f'{root}/{o}' for o in df['name'][df.bad == '']] if images is None else None, own)
@@ -475,10 +506,11 @@ def _unpack(path, folder):
         why = str(e).partition('\n')[0] or type(e).__name__
         raise FERError(f'{path}: the archive cannot be read to its end ({why}); it is truncated, damaged or encrypted') from None
 
-# %% ../nbs/02_data.ipynb #eab2f99d
+# %% ../nbs/02_data.ipynb #3dde2b09
 def _row_array(o, shape):
     "One image of a DataFrame as an array of `shape` and '', or 0 and what is wrong"
     a, n = np.asarray(o), math.prod(shape)
+    if a.squeeze().ndim > 2: return 0, f'an array of shape {a.shape}, where pixels are gray: (height, width); colour is read from files, in a column path'
     if a.size != n: return 0, f'{a.size:,} pixels, where {shape[0]}x{shape[1]} needs {n:,}'
     if a.dtype.kind not in 'iu' or a.min() < 0 or a.max() > 255: return 0, 'the pixels are not integers from 0 to 255'
     return a.reshape(shape), ''
@@ -517,8 +549,8 @@ def _read_frame(df):
     rows = pd.DataFrame(dict(name=name, label=label, role=role, bad=bad), dtype=object)
     return _Raw(rows, images, None if src == 'pixels' else [os.path.abspath(o) for o in np.array(values, dtype=object)[bad == '']], own=False)
 
-# %% ../nbs/02_data.ipynb #48a3c1e0
-_cache_version = 2
+# %% ../nbs/02_data.ipynb #ca6dfd12
+_cache_version = 3
 
 def _save(folder, raw, base):
     "Write what was read into a folder of the cache; `base` is where its files are, None for the folder's own `files`"
@@ -589,19 +621,20 @@ def _read_sample(emotions):
     emotions = EMOTIONS8 if 'contempt' in (emotions or []) else EMOTIONS
     return _cached(['sample', emotions, _stat(sample_faces.__code__.co_filename)], lambda _: _draw_sample(emotions))
 
-# %% ../nbs/02_data.ipynb #a2b46569
-def _narrow(data, emotions, protocol):
-    "The emotions asked for, and test rows as valid ones under `protocol='public+private'`"
-    if emotions is None and protocol in ('official', data.protocol): return data
+# %% ../nbs/02_data.ipynb #5043eac6
+def _narrow(data, emotions, protocol, valid_pct, seed):
+    "The emotions asked for, test rows as valid ones under `protocol='public+private'`, and a valid split where there is none"
+    if emotions is None and protocol in ('official', data.protocol) and len(data.idxs('valid')): return data
     vocab = data.vocab if emotions is None else _choose(set(data.vocab), emotions, EMOTIONS)
     some = data.subset(np.flatnonzero(data.df.emotion.isin(vocab)))
     for o in sorted({*data.df.split.unique()} - {*some.df.split.unique()}):
         raise FERError(f'the {o} split would be empty: it has no images of {", ".join(vocab)}')
     if protocol == 'official': protocol = data.protocol
     split = some.df.split.replace('test', 'valid') if protocol == 'public+private' else some.df.split
+    split = _add_valid(np.array(split, dtype=object), np.array(some.df.emotion, dtype=object), valid_pct, seed)
     return FERData(some.df.assign(split=split), some.images, some.paths, vocab, data.source, protocol, data.problems)
 
-# %% ../nbs/02_data.ipynb #e72689d8
+# %% ../nbs/02_data.ipynb #5dcbd719
 def read_fer(
     source='sample', # pixel CSV, folder of images, archive of either, DataFrame, FERData, or 'sample' for drawn faces
     emotions=None, # the emotions to keep, in the order of their codes; None for all
@@ -616,20 +649,21 @@ def read_fer(
     check_name('bad', bad, ('raise', 'skip'))
     if not 0 < valid_pct < 1: raise FERError(f'valid_pct is {valid_pct}, and must be a share between 0 and 1')
     if emotions is not None: emotions = listify(emotions)
-    if isinstance(source, FERData): return _narrow(source, emotions, protocol)
+    if isinstance(source, FERData): return _narrow(source, emotions, protocol, valid_pct, seed)
     if isinstance(source, pd.DataFrame): raw, source = _read_frame(source), 'the DataFrame'
     elif str(source) == 'sample': raw = _read_sample(emotions)
     else: raw = _read_path(source)
     return _settle(raw, str(source), emotions, protocol, valid_pct, seed, bad, labels)
 
-# %% ../nbs/02_data.ipynb #6ec7236f
+# %% ../nbs/02_data.ipynb #0e305960
 _words, _usage = [str(i) for i in range(256)], dict(train='Training', valid='PublicTest', test='PrivateTest')
 
 @patch
 def to_csv(self:FERData,
     path # the file to write
-)->Path: # the file or folder written
+)->Path: # `path`
     "Write FER2013's form: emotion as its number (as its name, if FER2013 has no such), pixels, Usage; photos become 48x48 gray"
+    if Path(path).exists(): raise FERError(f'{path} is there already; give a new name')
     pre = Preprocess()
     code = EMOTIONS.index if set(self.vocab) <= set(EMOTIONS) else str
     with atomic(path) as tmp, tmp.open('w', encoding='utf-8', newline='') as f:
@@ -640,11 +674,11 @@ def to_csv(self:FERData,
             out.writerow([code(emotion), ' '.join(map(_words.__getitem__, px.tobytes())), _usage[split]])
     return Path(path)
 
-# %% ../nbs/02_data.ipynb #fc9cdfa9
+# %% ../nbs/02_data.ipynb #1ffa01ff
 @patch
 def to_folder(self:FERData,
     path # a new or empty folder
-)->Path: # the file or folder written
+)->Path: # `path`
     "Write split/emotion/row number.png, or a copy of the file where the images are files"
     path = Path(path)
     if path.exists() and (path.is_file() or any(path.iterdir())): raise FERError(f'{path} is not empty; give a new folder')

@@ -9,19 +9,21 @@ __all__ = ['exporters', 'InferenceNet', 'export_onnx', 'quantize_onnx', 'prune_f
            'export_coreml', 'check_formats', 'export_formats', 'versions', 'save_bundle', 'load_fer_learner',
            'load_fer_net']
 
-# %% ../nbs/10_export.ipynb #a0937555
+# %% ../nbs/10_export.ipynb #019896f5
 import io, json, logging, platform, warnings
 from contextlib import contextmanager, redirect_stderr
 from copy import deepcopy
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pandas as pd
 import safetensors.torch
 import torch
+from fastai.vision.all import Learner
 from fastcore.basics import listify
 from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -54,7 +56,21 @@ class InferenceNet(nn.Module):
         if self.pre.net_size: x = F.interpolate(x, size=(self.pre.net_size,)*2, mode='bilinear', align_corners=True)
         return (self.net((x - self.mean)/self.std)/self.temperature).softmax(1)
 
-# %% ../nbs/10_export.ipynb #eae3dd31
+# %% ../nbs/10_export.ipynb #8cf5b481
+def _images(net, n):
+    "`n` images of noise, the same each time, as `net` takes them"
+    return torch.randint(256, (n, len(net.pre.mode), net.pre.size, net.pre.size), generator=torch.Generator().manual_seed(0))/255
+
+def _check_same(path, net, other, tolerance):
+    "Raise a `FERError` where `other`, a function, gives other probabilities than `net`"
+    for n in 1, 3:
+        x = _images(net, n)
+        with torch.no_grad(): diff = (net(x) - other(x)).abs().max().item()
+        if not diff <= tolerance:
+            raise FERError(f'{path}: its probabilities for {n} images differ by {diff:.2g} from those of the network, '
+                           f'and {tolerance} is allowed; does the network compute by chance, or otherwise for another number of images?')
+
+# %% ../nbs/10_export.ipynb #2a99e569
 def export_onnx(
     net:InferenceNet, # on the CPU; it is put in evaluation mode
     path # the .onnx file
@@ -66,7 +82,10 @@ def export_onnx(
     model = program.model_proto
     for o in model.graph.node: del o.metadata_props[:] # the exporter's notes for debugging name files of this machine
     onnx.checker.check_model(model)
-    with atomic(path) as tmp: onnx.save(model, tmp)
+    with atomic(path) as tmp:
+        onnx.save(model, tmp)
+        session = ort.InferenceSession(tmp, providers=['CPUExecutionProvider'])
+        _check_same(path, net, lambda x: torch.from_numpy(session.run(None, {'image': x.numpy()})[0]), 1e-3)
     return Path(path)
 
 # %% ../nbs/10_export.ipynb #3212cef3
@@ -123,20 +142,6 @@ def prune_table(
             rows.append(dict(amount=o, zeros=_zeros(learn.model), accuracy=(probs.argmax(1) == targs).float().mean().item()))
     finally: learn.model = model
     return pd.DataFrame(rows)
-
-# %% ../nbs/10_export.ipynb #8cf5b481
-def _images(net, n):
-    "`n` images of noise, the same each time, as `net` takes them"
-    return torch.randint(256, (n, len(net.pre.mode), net.pre.size, net.pre.size), generator=torch.Generator().manual_seed(0))/255
-
-def _check_same(path, net, other, tolerance):
-    "Raise a `FERError` where `other`, a function, gives other probabilities than `net`"
-    for n in 1, 3:
-        x = _images(net, n)
-        with torch.no_grad(): diff = (net(x) - other(x)).abs().max().item()
-        if not diff <= tolerance:
-            raise FERError(f'{path}: its probabilities for {n} images differ by {diff:.2g} from those of the network, '
-                           f'and {tolerance} is allowed; does the network compute by chance, or otherwise for another number of images?')
 
 # %% ../nbs/10_export.ipynb #4065d834
 def _trace(net, n):
@@ -430,7 +435,7 @@ def save_bundle(
         (tmp/'README.md').write_text(_model_card(config), encoding='utf-8')
     return Path(folder)
 
-# %% ../nbs/10_export.ipynb #0f7a222d
+# %% ../nbs/10_export.ipynb #4eb867be
 def _blank(labels, pre): # loaders take their shapes from data, so here are two black faces
     rows = pd.DataFrame(dict(emotion=labels[0], split=['train', 'valid'], name=''))
     return FERData(rows, images=np.zeros((2, pre.size, pre.size), np.uint8), vocab=labels)
@@ -438,13 +443,15 @@ def _blank(labels, pre): # loaders take their shapes from data, so here are two 
 def load_fer_learner(
     folder, # as `find_bundle` takes it
     dls=None # `DataLoaders` as `fer_dls` makes them; None to predict only
-):
+)->Learner: # to predict or to train on
     "Make a fastai `Learner` of a bundle, with `pre`, its `Preprocess`"
     folder = find_bundle(folder)
     config = read_bundle(folder)
     labels,pre = config['labels'],Preprocess(**config['preprocess'])
     _check_labels(folder, labels, folder/'model.onnx')
     if dls is not None and list(dls.vocab) != labels: raise FERError(f'{folder} knows {", ".join(labels)}; the data has {", ".join(dls.vocab)}')
+    if replace(getattr(dls, 'pre', pre), margin=pre.margin) != pre:
+        raise FERError(f"{folder} takes faces as {pre} says, and the loaders make them as {dls.pre} says: fer_dls(data, pre), with pre=Preprocess(**read_bundle('{folder}')['preprocess'])")
     args = {k: v for k,v in config['model'].items() if k not in ('n_out', 'n_in')} # these two are the data's
     learn = fer_learner(fer_dls(_blank(labels, pre), pre, bs=1, fast=False) if dls is None else dls, **args)
     safetensors.torch.load_model(learn.model, folder/'model.safetensors')

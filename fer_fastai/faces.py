@@ -7,54 +7,16 @@ Docs: https://fer-fastai.github.io/fer_fastai/faces.html.md"""
 # %% auto #0
 __all__ = ['open_image', 'detect', 'check_boxes', 'crop_face']
 
-# %% ../nbs/12_faces.ipynb #f7a3d629
-import io, struct, threading, zlib
+# %% ../nbs/12_faces.ipynb #4aae3f17
+import io, threading
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-from .core import FERError
+from .core import FERError, _damage, _flatten, _upright
 
-# %% ../nbs/12_faces.ipynb #7bbe14f8
-def _array_image(a, name):
-    if a.ndim == 3 and a.shape[2] == 1: a = a[..., 0]
-    if not (a.ndim == 2 or a.ndim == 3 and a.shape[2] in (3, 4)) or not a.size:
-        raise FERError(f'{name} has the shape {a.shape}; needed is (height, width), with 1, 3 or 4 channels at the end if any')
-    if a.dtype == np.uint16: a = np.uint8(a/257 + .5)
-    elif a.dtype == bool: a = np.uint8(a)*255
-    elif a.dtype.kind == 'f':
-        if not np.isfinite(a).all(): raise FERError(f'{name}: {np.sum(~np.isfinite(a)):,} values are NaN or infinite')
-        if a.min() < 0 or a.max() > 1: raise FERError(f'{name} has floats from {a.min():g} to {a.max():g}; needed are 0 to 1')
-        a = np.uint8(a*255 + .5)
-    elif a.dtype != np.uint8: raise FERError(f'{name} has numbers of type {a.dtype}; needed are uint8, uint16 or floats from 0 to 1')
-    return Image.fromarray(a)
-
-# %% ../nbs/12_faces.ipynb #e4715c3e
-def _flatten(img, name):
-    if img.mode[0] in 'IF': # 16 bits, 32 bits and floats, which Pillow would cut off at 255
-        a = np.asarray(img)
-        return _array_image(a if img.mode == 'F' or a.min() < 0 or a.max() > 65535 else a.astype(np.uint16), name)
-    mode = 'L' if img.mode in ('1', 'L', 'LA', 'La') else 'RGB'
-    if img.has_transparency_data:
-        if img.mode in ('La', 'RGBa'): img = img.convert(img.mode.upper())
-        img = Image.alpha_composite(Image.new('RGBA', img.size, 'white'), img.convert('RGBA'))
-    return img if img.mode == mode else img.convert(mode)
-
-# %% ../nbs/12_faces.ipynb #2ec012ba
-def _upright(img, name):
-    note = ''
-    if getattr(img, 'is_animated', False) and img.format != 'MPO': note = f'frame {img.tell() + 1} of several'
-    if 0 in img.size: raise FERError(f'{name} has no pixels: its size is {img.width} x {img.height}')
-    img.load()
-    if img.getexif().get(ExifTags.Base.Orientation, 1) != 1: img = ImageOps.exif_transpose(img)
-    res = _flatten(img, name)
-    if note:
-        res = res.copy() if res is img else res
-        res.info['note'] = note
-    return res
-
-# %% ../nbs/12_faces.ipynb #f361ce87
+# %% ../nbs/12_faces.ipynb #d34acc00
 def _readable(o):
     "What `Image.open` can open, and its name in messages"
     if isinstance(o, (str, Path)):
@@ -69,22 +31,29 @@ def _readable(o):
     if not len(o): raise FERError(f'{name}: 0 bytes are left to read')
     return io.BytesIO(o), name
 
-_damage = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, OverflowError, struct.error, zlib.error) # what decoders raise
+def _register_heif():
+    "Teach Pillow the photos of iPhones, where pillow-heif is installed"
+    try: from pillow_heif import register_heif_opener
+    except ImportError: return False
+    register_heif_opener()
+    return True
 
 def open_image(
     img # path, bytes, open binary file, PIL image, or array: (height, width) with 1, 3 or 4 channels at the end if any; uint8, uint16, or floats 0 to 1
 )->Image.Image: # 'L' or 'RGB', upright; `info['note']` says so where it is one frame of several
     "Open a picture of any kind, upright, in gray or RGB"
-    if isinstance(img, np.ndarray): return _flatten(_array_image(img, 'the array'), 'the array')
+    if isinstance(img, np.ndarray): return _flatten(img, 'the array')
     file,name = (None, getattr(img, 'filename', '') or 'the image') if isinstance(img, Image.Image) else _readable(img)
+    known = Path(name).suffix.lower() not in ('.heic', '.heif') or _register_heif()
     try:
         if file is None: return _upright(img, name)
         with Image.open(file) as img: return _upright(img, name)
     except FERError: raise
-    except UnidentifiedImageError: raise FERError(f'{name} is no image, or of a kind that Pillow does not know') from None
+    except UnidentifiedImageError:
+        raise FERError(f'{name} is no image, or of a kind that Pillow does not know' + ('' if known else ': pip install pillow-heif reads the kind of its name')) from None
     except Image.DecompressionBombError:
         raise FERError(f'{name} has more than {2*Image.MAX_IMAGE_PIXELS:,} pixels, the limit of twice PIL.Image.MAX_IMAGE_PIXELS') from None
-    except _damage as e: raise FERError(f'{name}: the image is damaged ({e})') from e
+    except _damage as e: raise FERError(f'{name} cannot be read: {e.strerror}' if getattr(e, 'errno', None) else f'{name}: the image is damaged ({e})') from e
 
 # %% ../nbs/12_faces.ipynb #ef7b00b2
 _mine = threading.local() # a cascade serves one thread at a time, so each thread has its own

@@ -7,19 +7,21 @@ Docs: https://fer-fastai.github.io/fer_fastai/folders.html.md"""
 # %% auto #0
 __all__ = ['image_files', 'predict_stream', 'predict_files', 'predict_ray']
 
-# %% ../nbs/14_folders.ipynb #10514cf2
-import csv, hashlib, io, json, os, shutil, sys, time
+# %% ../nbs/14_folders.ipynb #c0a1c2fa
+import csv, glob, hashlib, io, json, os, shutil, sys, time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from fastcore.basics import chunked, num_cpus, patch
 from fastprogress import fastprogress
+from PIL import Image
 
 from . import __version__
-from .core import FERError, atomic, check_name, write_json
+from .core import FERError, _sha256, atomic, check_name, write_json
 from .predict import FER, Faces, _columns, _rows, annotate
 
 # %% ../nbs/14_folders.ipynb #c558cafa
@@ -53,26 +55,29 @@ def image_files(
     "Find the images in folders and the folders in them"
     return [Path(o) for o in _found(source)]
 
-# %% ../nbs/14_folders.ipynb #487acedc
+# %% ../nbs/14_folders.ipynb #122a7385
 _kept = set('.jpg .jpeg .png .webp .bmp .gif'.split())
 
 def _drawings(found, draw, again):
-    "Function from a photo's path to that of its drawing; `again` allows for drawings that are there"
+    "Function from a photo's path to that of its drawing; those of the photos in `again` may be there"
     def to(path):
         name = os.path.relpath(path, found[path] or '.')
         return os.path.join(draw, name if os.path.splitext(name)[1].lower() in _kept else f'{name}.png')
-    photos,goals = set(map(os.path.realpath, found)),{}
+    photos,goals,again = set(map(os.path.realpath, found)),{},set(again)
     for path in found:
         goal = os.path.realpath(to(path))
         if goal in photos: raise FERError(f'the drawing of {path} would take the place of the photo {goal}: draw into another folder')
         if goal in goals: raise FERError(f'{goals[goal]} and {path} would both be drawn as {goal}: predict the folder above them')
-        if not again and os.path.exists(goal): raise FERError(f'the drawing {goal} is there already: draw into another folder, or give overwrite')
+        if path not in again and os.path.exists(goal):
+            raise FERError(f'the drawing {goal} is there already: draw into another folder, or give overwrite=True')
         goals[goal] = path
     return to
 
 def _draw(found, to):
     if found.error: return
-    with atomic(to(found.file)) as tmp: annotate(found.file, found).save(tmp, quality=90)
+    goal,data = Path(to(found.file)),io.BytesIO()
+    annotate(found.file, found).save(data, Image.registered_extensions()[goal.suffix.lower()], quality=90)
+    with atomic(goal) as tmp: tmp.write_bytes(data.getvalue())
 
 # %% ../nbs/14_folders.ipynb #2768c684
 _part = 16 # pictures that are scored, drawn and written together
@@ -103,7 +108,7 @@ def _parts(fer, files, faces, tta, to=None):
         pool.shutdown(cancel_futures=True)
         cv2.setNumThreads(threads)
 
-# %% ../nbs/14_folders.ipynb #feb8d409
+# %% ../nbs/14_folders.ipynb #f6356431
 def predict_stream(
     source, # a photo, a folder, or a list of these
     draw=None, # folder for drawings of the photos, with boxes and emotions; None for no drawings
@@ -115,7 +120,7 @@ def predict_stream(
     "Predict the expressions in many photos, one after the other"
     check_name('faces', faces, ['detect', 'crop'])
     found = _found(source, draw)
-    to = _drawings(found, draw, overwrite) if draw else None
+    to = _drawings(found, draw, found if overwrite else ()) if draw else None
     return (o for part in _parts(fer or FER(), found, faces, tta, to) for o in part)
 
 # %% ../nbs/14_folders.ipynb #77550441
@@ -145,21 +150,17 @@ def _to_parquet(lines, path, schema):
     with open(lines, encoding='utf-8') as f, pq.ParquetWriter(path, schema) as w:
         for part in chunked(f, 50_000): w.write_table(pa.Table.from_pylist(list(map(json.loads, part)), schema=schema))
 
-# %% ../nbs/14_folders.ipynb #1396b668
-def _model(fer):
-    "A name for the network that another network does not have"
-    name = fer.path.name
-    return f'{name} {fer.config["files"].get(name, "")}'.strip()
-
+# %% ../nbs/14_folders.ipynb #5881a4df
 def _settings(fer, faces, tta, draw):
     detector = fer.detector and getattr(fer.detector, '__qualname__', type(fer.detector).__name__)
-    return dict(model=_model(fer), detector=detector, faces=faces, tta=tta, draw=draw and os.path.abspath(draw), version=__version__)
+    return dict(model=_sha256(fer.path), labels=fer.labels, preprocess=str(fer.pre), detector=detector, faces=faces, tta=tta,
+                draw=draw and os.path.abspath(draw), version=__version__)
 
 def _chain(link, names):
     for o in names: link = hashlib.sha256(f'{link}/{o}'.encode('utf-8', 'surrogateescape')).hexdigest()
     return link
 
-# %% ../nbs/14_folders.ipynb #e8e7bf16
+# %% ../nbs/14_folders.ipynb #49f5d326
 class _Table:
     "A table that grows on the disk"
     def __init__(self, out, fer, settings, overwrite):
@@ -168,60 +169,75 @@ class _Table:
         if self.suffix == '.parquet': _need_pyarrow(out)
         if self.out.is_dir(): raise FERError(f'{out} is a folder, where the table should be: name a file')
         self.part,self.json = Path(f'{out}.part'),Path(f'{out}.part.json')
-        if self.part.exists(): self._sweep(settings['draw'])
-        if overwrite: self.part.unlink(missing_ok=True)
-        self.resumed = self.part.exists()
+        self.resumed = self.part.exists() and not overwrite
         if not self.resumed and self.out.exists() and not overwrite:
-            raise FERError(f'{out} is there already: write to another file, or give overwrite to replace it')
-        if self.resumed: self._resume(settings)
-        else: self._begin(settings)
+            raise FERError(f'{out} is there already: write to another file, or give overwrite=True to replace it')
+        self.state = self._was(settings) if self.resumed else dict(settings=settings, overwrite=overwrite, files=0, faces=0, unreadable=0, bytes=0, names='')
 
-    def _sweep(self, draw):
-        "Remove what `atomic` leaves behind when its process is killed"
-        mine = [o for o in self.out.parent.glob('.tmp-*') if o.name.startswith((f'.tmp-{self.out.name}-', f'.tmp-{self.out.name}.part'))]
-        for o in mine + list(Path(draw).rglob('.tmp-*') if draw else []): shutil.rmtree(o)
-
-    def _begin(self, settings):
+    def start(self, drawings):
+        "Make the files, or make them what they were before the process was killed that was at these drawings"
+        if self.resumed:
+            _sweep([self.out, self.part, self.json, *drawings])
+            os.truncate(self.part, self.state['bytes'])
+            return
         head = ','.join(_columns(self.fer.labels)) + '\n' if self.suffix == '.csv' else ''
-        self.state = dict(settings=settings, files=0, faces=0, unreadable=0, bytes=len(head.encode()), names='')
+        self.state['bytes'] = len(head.encode())
+        self.part.unlink(missing_ok=True)
         write_json(self.json, self.state)
         with atomic(self.part) as tmp: tmp.write_text(head, encoding='utf-8', newline='')
 
-# %% ../nbs/14_folders.ipynb #cfaadfe9
+def _sweep(paths):
+    "Remove what `atomic` leaves behind at these paths when its process is killed"
+    for path in map(Path, paths):
+        for o in path.parent.glob(f'.tmp-{glob.escape(path.name)}-????????'):
+            if o.is_dir(): shutil.rmtree(o)
+
+# %% ../nbs/14_folders.ipynb #2ba2d9e3
 @patch
-def _resume(self:_Table, settings):
-    try: self.state = json.loads(self.json.read_text(encoding='utf-8'))
-    except (OSError, ValueError) as e: raise FERError(f'{self.part} is no interrupted run, {self.json} cannot be read ({e}): give overwrite') from e
+def _was(self:_Table, settings):
+    "The state of the interrupted run, if it can go on with these settings"
+    try:
+        state = json.loads(self.json.read_text(encoding='utf-8'))
+        was = dict(state['settings'])
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        raise FERError(f'{self.part} is no interrupted run, {self.json} cannot be read ({e}): give overwrite=True') from e
     for k,v in settings.items():
-        if (was := self.state['settings'].get(k)) != v:
-            raise FERError(f'{self.part} was begun with {k} {was!r} and it is {v!r} now: give what it was, another file, or overwrite')
-    if self.part.stat().st_size < self.state['bytes']: raise FERError(f'{self.part} is shorter than it was: give overwrite to begin again')
-    os.truncate(self.part, self.state['bytes'])
+        if was.get(k) == v: continue
+        raise FERError(f'{self.part} was begun with {k} {was.get(k)!r} and it is {v!r} now: give what it was, another file, or overwrite=True')
+    if self.part.stat().st_size < state['bytes']: raise FERError(f'{self.part} is shorter than it was: give overwrite=True to begin again')
+    return state
 
 @patch
 def left(self:_Table, files):
     "The files that are not in the table yet"
     n = self.state['files']
     if _chain('', files[:n]) != self.state['names']:
-        raise FERError(f'{self.part} holds {n:,} files, and they are not the first {n:,} any more: bring back what was there, or give overwrite')
+        raise FERError(f'{self.part} holds {n:,} files, and they are not the first {n:,} any more: bring back what was there, or give overwrite=True')
     return files[n:]
 
-# %% ../nbs/14_folders.ipynb #1ea1ae70
+@patch
+def drawn(self:_Table, files):
+    "Those of the files whose drawings may be there"
+    if self.state['overwrite']: return files
+    return files[:self.state['files'] + _part] if self.resumed else []
+
+# %% ../nbs/14_folders.ipynb #80ebe14b
 @patch
 def add(self:_Table, part):
     "Write the rows of a list of `Faces`"
-    s = self.state
     rows = [o for found in part for o in _clean_rows(found)]
     data = _text(rows, _columns(self.fer.labels), self.suffix).encode()
-    with open(self.part, 'ab') as f:
-        if f.tell() != s['bytes']: raise FERError(f'{self.part}: another process writes to it too')
-        f.write(data)
-        f.flush()
-        os.fsync(f.fileno())
     new = dict(files=len(part), faces=sum(map(len, part)), unreadable=sum(bool(o.error) for o in part), bytes=len(data))
-    s.update({k: s[k] + v for k,v in new.items()})
-    s['names'] = _chain(s['names'], [o.file for o in part])
+    s = {**self.state, **{k: self.state[k] + v for k,v in new.items()}, 'names': _chain(self.state['names'], [o.file for o in part])}
+    try:
+        with open(self.part, 'ab') as f:
+            if f.tell() != self.state['bytes']: raise FERError(f'{self.part}: another process writes to it too')
+            f.write(data)
+            f.flush()
+            os.fsync(f.fileno())
+    except OSError as e: raise FERError(f'{self.part} cannot be written ({e.strerror}): make room') from e
     write_json(self.json, s)
+    self.state = s
 
 @patch
 def counts(self:_Table): return np.array([self.state[k] for k in ('files', 'faces', 'unreadable')])
@@ -234,9 +250,9 @@ def finish(self:_Table):
     else: os.replace(self.part, self.out)
     self.json.unlink()
 
-# %% ../nbs/14_folders.ipynb #2d4fc5ff
+# %% ../nbs/14_folders.ipynb #d15b7c45
 def _bar(n):
-    if not n or fastprogress.NO_BAR or not (fastprogress.IN_NOTEBOOK or sys.stdout.isatty()): return lambda *_: None
+    if not n or fastprogress.NO_BAR or not (fastprogress.IN_NOTEBOOK or sys.stdout and sys.stdout.isatty()): return lambda *_: None
     bar,start = fastprogress.progress_bar(range(n)),time.perf_counter()
     bar.update(0)
     def update(files, faces):
@@ -244,6 +260,14 @@ def _bar(n):
         bar.update(files)
         if files == n and not fastprogress.IN_NOTEBOOK: print()
     return update
+
+@contextmanager
+def _resumable(table):
+    "Say that a run can go on where a file could not be written"
+    try: yield
+    except FERError as e:
+        if not isinstance(e.__cause__, OSError): raise
+        raise FERError(f'{e}; the same command, without overwrite=True, goes on after {table.state["files"]:,} files') from e.__cause__
 
 def predict_files(
     source, # a photo, a folder, or a list of these
@@ -258,13 +282,16 @@ def predict_files(
     check_name('faces', faces, ['detect', 'crop'])
     fer,found = fer or FER(),_found(source, draw)
     table = _Table(out, fer, _settings(fer, faces, tta, draw), overwrite)
-    to = _drawings(found, draw, overwrite or table.resumed) if draw else None
-    files,start,before = table.left(list(found)),time.perf_counter(),table.counts()
+    files = table.left(list(found))
+    to = _drawings(found, draw, table.drawn(list(found))) if draw else None
+    table.start(map(to, files[:_part]) if to else [])
+    start,before = time.perf_counter(),table.counts()
     update = _bar(len(files))
-    for part in _parts(fer, files, faces, tta, to):
-        table.add(part)
-        update(*(table.counts() - before)[:2])
-    table.finish()
+    with _resumable(table):
+        for part in _parts(fer, files, faces, tta, to):
+            table.add(part)
+            update(*(table.counts() - before)[:2])
+        table.finish()
     counts,new = table.counts().tolist(),(table.counts() - before).tolist()
     seconds = time.perf_counter() - start
     return dict(zip(('files', 'faces', 'unreadable'), counts), new_files=new[0], new_faces=new[1], seconds=seconds)
@@ -279,7 +306,7 @@ class _Worker:
         found = self.fer._fill([_look(self.fer, self.faces, str(o)) for o in batch['file']], self.tta)
         return pa.Table.from_pylist([o for part in found for o in _clean_rows(part)], schema=_schema(self.fer))
 
-# %% ../nbs/14_folders.ipynb #88ee48f6
+# %% ../nbs/14_folders.ipynb #7faf707e
 def predict_ray(
     source, # a photo, a folder, or a list of these, where every machine finds them
     out, # folder of Parquet files, which pandas reads as one table
@@ -294,7 +321,7 @@ def predict_ray(
     except ImportError: raise FERError('predict_ray needs Ray: pip install "fer_fastai[scale]"') from None
     check_name('faces', faces, ['detect', 'crop'])
     out,files = Path(os.path.abspath(out)),[dict(file=os.path.abspath(o)) for o in _found(source)]
-    if out.exists() and not overwrite: raise FERError(f'{out} is there already: write to another folder, or give overwrite to replace it')
+    if out.exists() and not overwrite: raise FERError(f'{out} is there already: write to another folder, or give overwrite=True to replace it')
     FER(bundle) # a mistake shows here rather than on another machine
     if not ray.is_initialized(): ray.init()
     ray.data.DataContext.get_current().execution_options.preserve_order = True

@@ -184,7 +184,7 @@ def plot_confusion_matrix(self:FERInterpretation,
     fig.suptitle(_title(self), fontsize=11)
     return ax
 
-# %% ../nbs/09_interpret.ipynb #2c7a26b4
+# %% ../nbs/09_interpret.ipynb #692ca42d
 def _images(dl, idxs):
     b = dl.new(get_idxs=lambda: list(idxs), bs=len(idxs), shuffle=False, drop_last=False, num_workers=0).one_batch()
     x = dl.decode(b)[0]
@@ -196,6 +196,7 @@ def plot_top_losses(self:FERInterpretation,
     ncols=3 # images in a row
 )->np.ndarray: # matplotlib's axes, shape (rows, ncols)
     "Show the images on which the network was most surely wrong"
+    if self.dl is None: raise FERError('there are no images to show: give FERInterpretation the DataLoader that was predicted from, dl=')
     idxs = np.argsort(-self.losses)[:k]
     nrows = math.ceil(len(idxs)/ncols)
     fig,axs = plt.subplots(nrows, ncols, figsize=(2.4*ncols, 2.95*nrows + 0.5), layout='constrained', squeeze=False)
@@ -238,7 +239,7 @@ def show_figure(
     if IN_NOTEBOOK: plt.show()
     plt.close(fig)
 
-# %% ../nbs/09_interpret.ipynb #f76b8712
+# %% ../nbs/09_interpret.ipynb #4672d8f1
 def _rows(report):
     per_class,unseen = report.pop('per_class'),report.pop('unseen', {})
     at = {k: report.pop(k) for k in ('split', 'tta')}
@@ -256,5 +257,5 @@ def write_report(
     with atomic(out/'report.csv') as tmp: pd.DataFrame(rows).to_csv(tmp, index=False)
     shown = interps.get('test') or next(iter(interps.values()))
     show_figure(shown.plot_confusion_matrix().figure, out/'confusion_matrix.png')
-    show_figure(shown.plot_top_losses()[0,0].figure, out/'top_losses.png')
+    if shown.dl is not None: show_figure(shown.plot_top_losses()[0,0].figure, out/'top_losses.png')
     return reports

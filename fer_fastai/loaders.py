@@ -8,18 +8,20 @@ Docs: https://fer-fastai.github.io/fer_fastai/loaders.html.md"""
 __all__ = ['fer_preprocess', 'TensorFace', 'PILFace', 'GetFace', 'GetLabel', 'fer_dblock', 'FaceDL', 'class_weights',
            'WeightedFaceDL', 'fer_dls']
 
-# %% ../nbs/05_loaders.ipynb #e250da86
+# %% ../nbs/05_loaders.ipynb #11e18d55
 from functools import partial
+from multiprocessing.context import get_spawning_popen
 
 import numpy as np
 import torch
 from fastai.vision.all import (CategoryBlock, DataBlock, DataLoaders, ImageBlock, Normalize, PILImage, PILImageBW, Tensor,
                                TensorCategory, TensorImageBW, TfmdDL, Transform, WeightedDL, chunked, delegates, imagenet_stats)
-from PIL import Image, ImageOps, ImageStat
+from PIL import Image, ImageStat
 
 from .augment import Enlarge, Repeat, augment_tfms
 from .core import FERError, Preprocess, check_name
 from .data import FERData
+from .faces import open_image
 
 # %% ../nbs/05_loaders.ipynb #0ecd9377
 def _pixel_stats(data, mode, n=5000):
@@ -62,12 +64,8 @@ class PILFace(PILImageBW):
     "A gray Pillow image that converts to `TensorFace`"
     _show_args,_tensor_cls = {'cmap':'gray', 'vmin':0, 'vmax':255},TensorFace
 
-# %% ../nbs/05_loaders.ipynb #b9e3fefe
-def _open(x):
-    if isinstance(x, Tensor): x = x.numpy()
-    if isinstance(x, Image.Image): return x
-    if isinstance(x, np.ndarray): return Image.fromarray(x.squeeze())
-    return ImageOps.exif_transpose(Image.open(x))
+# %% ../nbs/05_loaders.ipynb #187b6a75
+def _unless_saved(data): return data if get_spawning_popen() else None # is a process being started, or a file written?
 
 class GetFace(Transform):
     "The face of a row of `data`, or of a path, a picture or an array, as a square image"
@@ -77,7 +75,8 @@ class GetFace(Transform):
         pre:Preprocess # mode and size of the image
     ): self.data,self.pre,self.resident = data,pre,None
     def encodes(self, x):
-        img = self.data.image(x) if isinstance(x, (int, np.integer)) else _open(x)
+        if isinstance(x, (np.ndarray, Tensor)): x = np.asarray(x).squeeze()
+        img = self.data.image(x) if isinstance(x, (int, np.integer)) else open_image(x)
         return Image.fromarray(self.pre(img).transpose(1, 2, 0).squeeze())
     def gather(self,
         rows, # int array
@@ -87,9 +86,9 @@ class GetFace(Transform):
         if device is None or torch.device(device).type != 'cuda': return torch.from_numpy(self.data.images[rows])[:,None]
         if self.resident is None: self.resident = torch.from_numpy(np.array(self.data.images)).to(device)
         return self.resident[torch.from_numpy(rows).to(device)][:,None]
-    def __getstate__(self): return {'pre': self.pre, 'data': None, 'resident': None}
+    def __getstate__(self): return {'pre': self.pre, 'data': _unless_saved(self.data), 'resident': None}
 
-# %% ../nbs/05_loaders.ipynb #c987c46d
+# %% ../nbs/05_loaders.ipynb #e603c236
 class GetLabel(Transform):
     "The emotion of a row of `data`"
     input_types = object
@@ -97,10 +96,14 @@ class GetLabel(Transform):
         data:FERData # the faces
     ): self.data = data
     def encodes(self, i): return self.data.vocab[self.data.labels[i]]
-    def __getstate__(self): return {'data': None}
+    def __getstate__(self): return {'data': _unless_saved(self.data)}
 
-# %% ../nbs/05_loaders.ipynb #290b8f95
-def _splits(data, rows): return [list(data.idxs(o)) for o in ('train', 'valid', 'test') if len(data.idxs(o))]
+# %% ../nbs/05_loaders.ipynb #ca2d833f
+def _splits(data, rows):
+    rows = {o: list(data.idxs(o)) for o in ('train', 'valid', 'test')}
+    for o in 'train', 'valid':
+        if not rows[o]: raise FERError(f'the data has no {o} split; read_fer(data) holds a valid split out of train where there is none')
+    return [o for o in rows.values() if o]
 
 def fer_dblock(
     data:FERData, # the faces; the block's source is `range(len(data))`
@@ -163,8 +166,10 @@ def class_weights(
 class WeightedFaceDL(WeightedDL, FaceDL):
     "A `FaceDL` that draws the images of an epoch by their weights"
 
-# %% ../nbs/05_loaders.ipynb #7b201cad
-@delegates(TfmdDL.__init__, but=['dataset', 'shuffle', 'do_setup'])
+# %% ../nbs/05_loaders.ipynb #15f25db3
+_single = 'item_tfms before_batch create_item create_batch do_batch retain'.split() # what a `FaceDL` has no use for
+
+@delegates(TfmdDL.__init__, but=['dataset', 'shuffle', 'do_setup', 'after_item', 'after_batch'])
 def fer_dls(
     data:FERData, # the faces
     pre:Preprocess=None, # how a face becomes the network's input; None for `fer_preprocess(data)`
@@ -178,14 +183,17 @@ def fer_dls(
     **kwargs
 )->DataLoaders: # train, valid and, where the data has one, test
     "`DataLoaders` of faces and emotions"
-    pre = pre or fer_preprocess(data)
-    n = len(data.idxs('train'))
+    pre,rows = pre or fer_preprocess(data),_splits(data, None)
+    n = len(rows[0])
     if not 0 < bs <= n: raise FERError(f'bs={bs}: a batch must hold 1 to {n} images, the size of the train split')
-    slow = ('the images are files' if data.images is None else 'item_tfms work on single images' if item_tfms is not None else
+    single = [o for o in _single if {**kwargs, 'item_tfms': item_tfms}.get(o) is not None]
+    slow = ('the images are files' if data.images is None else f'{single[0]} works on single images' if single else
             f'the array holds {data.images.shape[1]} px and pre asks for {pre.size}' if data.images.shape[1:] != (pre.size,)*2 else None)
     if fast and slow: raise FERError(f'fast=True cannot be had: {slow}')
-    block,rows = fer_dblock(data, pre, augment, item_tfms),_splits(data, None)
+    block = fer_dblock(data, pre, augment, item_tfms)
     if slow or fast is False: dl_type = TfmdDL if weights is None else WeightedDL
     else: dl_type = FaceDL if weights is None else WeightedFaceDL
     dl_kwargs = [{} if i or weights is None else {'wgts': np.asarray(weights)[data.labels[o]]} for i,o in enumerate(rows)]
-    return block.dataloaders(range(len(data)), path=path, bs=bs, device=device, dl_type=dl_type, dl_kwargs=dl_kwargs, **kwargs)
+    dls = block.dataloaders(range(len(data)), path=path, bs=bs, device=device, dl_type=dl_type, dl_kwargs=dl_kwargs, **kwargs)
+    dls.pre = pre
+    return dls

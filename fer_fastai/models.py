@@ -1,4 +1,4 @@
-"""Any torchvision or timm network, or our own, with a fastai head, ready for a `Learner`
+"""A network of torchvision or timm, or our own, with a fastai head, ready for a `Learner`
 
 Docs: https://fer-fastai.github.io/fer_fastai/models.html.md"""
 
@@ -7,7 +7,7 @@ Docs: https://fer-fastai.github.io/fer_fastai/models.html.md"""
 # %% auto #0
 __all__ = ['pools', 'fer48', 'fer48_large', 'cnn6', 'find_arch', 'fixed_size', 'fer_head', 'fer_model', 'fer_learner']
 
-# %% ../nbs/07_models.ipynb #193e3cbc
+# %% ../nbs/07_models.ipynb #977dd64a
 from functools import partial
 from http.client import HTTPException
 
@@ -15,7 +15,7 @@ import torch
 import torchvision
 from fastai.callback.training import BnFreeze
 from fastai.vision.all import (AdaptiveConcatPool2d, ConvLayer, CrossEntropyLossFlat, Learner, ResBlock, accuracy, apply_init, create_head,
-                               create_timm_model, create_vision_model, default_split, delegates, model_meta, nn, num_features_model)
+                               create_timm_model, create_vision_model, default_split, delegates, has_pool_type, model_meta, nn, num_features_model)
 
 from .core import FERError, check_name
 
@@ -62,8 +62,10 @@ def cnn6(
     hidden = [o for ni,nf in zip(widths, head) for o in (nn.Linear(ni, nf), nn.ReLU(inplace=True), nn.Dropout(dropout))]
     return nn.Sequential(body, nn.Sequential(nn.Flatten(), *hidden, nn.Linear(widths[-1], n_out)))
 
-# %% ../nbs/07_models.ipynb #44c94938
+# %% ../nbs/07_models.ipynb #8f11ad98
 _ours = dict(fer48=fer48, fer48_large=fer48_large, cnn6=cnn6)
+_whole = dict(vit_b_16='vit_base_patch16_224', vit_b_32='vit_base_patch32_224', vit_l_16='vit_large_patch16_224', vit_l_32='vit_large_patch32_224',
+              vit_h_14='vit_huge_patch14_224', maxvit_t='maxvit_tiny_tf_224') # torchvision's name: timm's
 
 def _constructors():
     tv = torchvision.models
@@ -78,6 +80,7 @@ def find_arch(
     arch # name of a network
 ):
     "The function that makes the network named `arch`, or the name itself where timm makes it"
+    if arch in _whole: raise FERError(f'torchvision\'s {arch} cannot be cut into a body and a head: take that of timm, arch={_whole[arch]!r}')
     known = _constructors()
     return known.get(arch) or check_name('arch', arch, [*known, *_timm_names()])
 
@@ -111,15 +114,23 @@ def fer_head(
     hidden = [o for ni,no in zip(widths, head) for o in (nn.Linear(ni, no), nn.ReLU(inplace=True))]
     return nn.Sequential(*pooling, *hidden, nn.Linear(widths[-1], n_out))
 
-# %% ../nbs/07_models.ipynb #16e9672c
+# %% ../nbs/07_models.ipynb #69ada1b2
 def _with_weights(f, pretrained=False): return f(weights='DEFAULT' if pretrained else None)
+
+def _cut(net):
+    "The body of a torchvision network that fastai has no cut for"
+    parts = [o for k,o in net.named_children() if not k.lower().startswith('aux')]
+    last = max((i for i,o in enumerate(parts) if has_pool_type(o)), default=-1)
+    more = any(isinstance(m, nn.Conv2d) for o in parts[last+1:] for m in o.modules())
+    return nn.Sequential(*parts[:-1 if more else last])
 
 def _body(arch, n_in, pretrained):
     "The network without its head, the number of its channels, and whether it pools"
     f = find_arch(arch)
     try:
         if isinstance(f, str): net = create_timm_model(f, 1, default_split, pretrained, n_in=n_in, custom_head=nn.Identity())[0]
-        else: net = create_vision_model(f if f in model_meta else partial(_with_weights, f), 1, pretrained=pretrained, n_in=n_in, custom_head=nn.Identity())
+        elif f in model_meta: net = create_vision_model(f, 1, pretrained=pretrained, n_in=n_in, custom_head=nn.Identity())
+        else: net = create_vision_model(partial(_with_weights, f), 1, pretrained=pretrained, cut=_cut, n_in=n_in, custom_head=nn.Identity())
     except (OSError, HTTPException) as e:
         raise FERError(f'{arch}: its pretrained weights could not be fetched ({e}); '
                        'connect to the network once, or start without them: pretrained=False') from e
@@ -127,7 +138,13 @@ def _body(arch, n_in, pretrained):
     if isinstance(f, str): return body, body.model.num_features, not body.needs_pool
     return body, num_features_model(nn.Sequential(*body.children())), False
 
-# %% ../nbs/07_models.ipynb #4cb4868d
+# %% ../nbs/07_models.ipynb #a22e3012
+def _check_head(arch, head, pool):
+    "Raise a `FERError` where `arch` has a head of its own and another one is asked for"
+    fixed = [k for k,v in dict(head=head, pool=pool).items() if v is not None and (k, arch) != ('head', 'cnn6')]
+    if arch in _ours and fixed: raise FERError(f'{arch} has a head of its own: leave out {fixed[0]} ({fixed[0]}=None)')
+
+# %% ../nbs/07_models.ipynb #9f629da4
 def fer_model(
     arch, # name of a network: ours, torchvision's or timm's
     n_out, # number of classes
@@ -137,9 +154,8 @@ def fer_model(
     pool=None # name in `pools`
 )->nn.Module: # a body and a head; logits of shape (batch, n_out)
     "The network named `arch` for `n_out` emotions"
-    if arch in _ours:
-        if pool or (head is not None and arch != 'cnn6'): raise FERError(f'{arch} has a head of its own: leave out {"pool" if pool else "head"}')
-        return _ours[arch](n_out, n_in, **({} if head is None else {'head': head}))
+    _check_head(arch, head, pool)
+    if arch in _ours: return _ours[arch](n_out, n_in, **({} if head is None else {'head': head}))
     body,nf,flat = _body(arch, n_in, pretrained)
     top = fer_head(nf, n_out, head, pool, flat)
     if head is None: apply_init(top, nn.init.kaiming_normal_)

@@ -20,10 +20,10 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 from .core import FERError, Preprocess, check_name, find_bundle, read_bundle
 from .faces import _crop, check_boxes, detect, open_image
 
-# %% ../nbs/13_predict.ipynb #2b225b74
+# %% ../nbs/13_predict.ipynb #c12325ca
 def _find(bundle):
     "The folder of a bundle and the name of its ONNX file"
-    p = find_bundle('fer48' if bundle is None else bundle)
+    p = find_bundle(bundle)
     return (p.parent,p.name) if p.is_file() else (p,'model.onnx')
 
 def _session(path, threads):

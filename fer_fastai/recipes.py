@@ -7,18 +7,22 @@ Docs: https://fer-fastai.github.io/fer_fastai/recipes.html.md"""
 # %% auto #0
 __all__ = ['optimizers', 'schedules', 'recipes', 'Recipe', 'find_recipe']
 
-# %% ../nbs/08_recipes.ipynb #b8f72989
+# %% ../nbs/08_recipes.ipynb #fa410846
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import partial
+from numbers import Integral, Real
+from pathlib import Path
 
+import numpy as np
 from fastai.vision.all import SGD, Adam, L, Learner, RAdam, ReduceLROnPlateau, delegates, patch, ranger
 from fastcore.docments import docments
 
 from .augment import augment_tfms
 from .colorize import find_colorizer
-from .core import FERError, check_name
-from .models import pools
+from .core import FERError, check_name, find_bundle
+from .models import _check_head, find_arch, pools
 
 # %% ../nbs/08_recipes.ipynb #18d7e31a
 _torch = dict(sqr_mom=0.999, eps=1e-8) # PyTorch's defaults
@@ -27,7 +31,15 @@ optimizers = dict(fastai_adam=Adam, adam=partial(Adam, decouple_wd=False, **_tor
 # %% ../nbs/08_recipes.ipynb #3bb7ef54
 schedules = dict(fine_tune=Learner.fine_tune, one_cycle=Learner.fit_one_cycle, flat_cos=Learner.fit_flat_cos, constant=Learner.fit, plateau=ReduceLROnPlateau)
 
-# %% ../nbs/08_recipes.ipynb #5bacff77
+# %% ../nbs/08_recipes.ipynb #dacf79e3
+def _plain(v):
+    "`v` with Python's own numbers and text for NumPy's and for paths"
+    if isinstance(v, dict): return {k: _plain(o) for k,o in v.items()}
+    if isinstance(v, (list, tuple)): return type(v)(map(_plain, v))
+    if isinstance(v, Path): return str(v)
+    return v.tolist() if isinstance(v, (np.generic, np.ndarray)) else v
+
+# %% ../nbs/08_recipes.ipynb #c7b50d86
 @dataclass(frozen=True)
 class Recipe:
     "Every choice of a training run"
@@ -37,7 +49,7 @@ class Recipe:
     protocol:str = 'official' # 'official' splits, or 'public+private' together as the validation set
     valid_pct:float = 0.2 # share of the train split that is held out where the data has no valid split
     bad:str = 'raise' # what to do with unreadable data: 'raise' or 'skip'
-    colorize:str = None # make gray faces colour first: name in `colorizers`, an .onnx file, or a function; None to leave them as they are
+    colorize:str|Callable = None # make gray faces colour first: name in `colorizers`, an .onnx file, or a function; None to leave them as they are
     size:int = None # side in pixels of the network's input; None for the data's own, or for the only one that `arch` takes
     mode:str = None # 'L' for gray, 'RGB' for colour; None for what the data is
     channels:int = None # 1 or 3 channels of the network's input; None for those of `mode`
@@ -53,7 +65,7 @@ class Recipe:
     pool:str = None # name in `pools`; None for the head's own
     freeze:bool = False # train the head alone; the body and its batch norms stay as they are
     start:str = None # a bundle to start from instead, of the same `arch`, as `find_bundle` takes it
-    class_weights:str = None # weights in the loss: 'frequency', or a dict of emotion to weight; None for equal ones
+    class_weights:str|dict = None # weights in the loss: 'frequency', or a dict of emotion to weight; None for equal ones
     label_smoothing:float = 0. # share of the target that is spread over all classes
     opt:str = 'fastai_adam' # name in `optimizers`
     wd:float = None # weight decay; None for the optimizer's default
@@ -72,7 +84,7 @@ class Recipe:
     seed:int = 42 # of every random number in the run
 
     def __post_init__(self):
-        if self.start: object.__setattr__(self, 'start', str(self.start))
+        for k,v in vars(self).items(): object.__setattr__(self, k, _plain(v))
         if self.teachers: object.__setattr__(self, 'teachers', tuple(str(o) for o in L(self.teachers)))
         for k in ('emotions', 'head', 'exports', 'epochs', 'lr'):
             if isinstance(getattr(self, k), list): object.__setattr__(self, k, tuple(getattr(self, k)))
@@ -84,31 +96,61 @@ def stages(self:Recipe)->list: # (epochs, lr) of each; a stage beyond the last `
     lrs = L(self.lr) or [None]
     return [(n, lrs[min(i, len(lrs)-1)]) for i,n in enumerate(L(self.epochs))]
 
-# %% ../nbs/08_recipes.ipynb #f9c26707
-def _check_number(k, v, least, whole=True):
-    ok = isinstance(v, int if whole else (int, float)) and not isinstance(v, bool) and (v >= least if whole else v > least)
-    if not ok: raise FERError(f'{k}={v!r}: it must be a {"whole number of at least" if whole else "number above"} {least}')
+# %% ../nbs/08_recipes.ipynb #6a5bb40d
+@patch
+def to_dict(self:Recipe)->dict: # field -> value, as JSON can write it
+    "The fields, a function by its name"
+    return {k: getattr(v, '__name__', type(v).__name__) if callable(v) else v for k,v in vars(self).items()}
+
+# %% ../nbs/08_recipes.ipynb #cf9128ed
+_wholes = dict(epochs=1, bs=1, size=8, seed=0, head=1, early_stop=1) # the least of each
+_above,_share = ('above 0', lambda v: v > 0), ('between 0 and 1', lambda v: 0 < v < 1)
+_ranges = dict(lr=_above, mixup=_above, cutmix=_above, grad_clip=_above, wd=('of at least 0', lambda v: v >= 0), ema=_share, prune=_share, valid_pct=_share,
+               distill=('above 0, and 1 at the most', lambda v: 0 < v <= 1), label_smoothing=('from 0 to below 1', lambda v: 0 <= v < 1))
+
+def _check_kinds(r):
+    for o in fields(r):
+        v,numbers = getattr(r, o.name),o.name in _wholes or o.name in _ranges
+        if v is None: ok = o.default is None or o.name == 'bs'
+        elif o.type is tuple: ok = numbers or all(isinstance(e, str) for e in L(v))
+        else: ok = numbers or o.name == 'channels' or isinstance(v, o.type)
+        if not ok: raise FERError(f'{o.name}={v!r}: it must be a {"tuple of names" if o.type is tuple and not numbers else getattr(o.type, "__name__", o.type)}')
+    for k,kw in (r.augment or {}).items():
+        if not isinstance(kw, dict): raise FERError(f'augment={{{k!r}: {kw!r}}}: the arguments of {k} must be a dict')
+
+def _check_numbers(r):
+    for k,v in [(k, v) for k in (*_wholes, *_ranges) for v in L(getattr(r, k))]:
+        what,kind = (f'whole number of at least {_wholes[k]}', Integral) if k in _wholes else (f'number {_ranges[k][0]}', Real)
+        ok = isinstance(v, kind) and not isinstance(v, bool) and (v >= _wholes[k] if k in _wholes else _ranges[k][1](v))
+        if not ok: raise FERError(f'{k}={v!r}: it must be a {what}')
+
+# %% ../nbs/08_recipes.ipynb #c572cb9a
+def _schedule_args(name):
+    "Names of the arguments of a schedule after the learner, the epochs and the learning rate"
+    names = list(inspect.signature(schedules[name]).parameters)
+    return names if name == 'plateau' else [o for o in names[3:] if o != 'lr_max'] # which `fine_tune` passes on
 
 def _check_together(r):
     "Values that exclude each other"
     if len(L(r.lr)) > max(1, len(L(r.epochs))): raise FERError(f'lr={r.lr!r} has {len(L(r.lr))} stages and epochs={r.epochs!r} has {len(L(r.epochs))}')
     if r.mixup and r.cutmix: raise FERError('mixup and cutmix both change the pairs of a batch: leave out one of them')
     if r.freeze and r.schedule == 'fine_tune': raise FERError("schedule='fine_tune' thaws the body and freeze=True keeps it frozen: choose another schedule, or leave out freeze")
-    for k in r.schedule_args or {}: check_name(f'argument of {r.schedule}', k, inspect.signature(schedules[r.schedule]).parameters)
+    for k in r.schedule_args or {}: check_name(f'argument of {r.schedule}', k, _schedule_args(r.schedule))
+    _check_head(r.arch, r.head, r.pool)
 
+# %% ../nbs/08_recipes.ipynb #fd336cea
 @patch
 def check(self:Recipe)->Recipe: # itself
     "Raise a `FERError` that names the first value that cannot be"
+    _check_kinds(self)
     choices = dict(opt=optimizers, schedule=schedules, protocol=('official', 'public+private'), bad=('raise', 'skip'), pool=(None, *pools),
                    stats=('imagenet', 'data', 'half'), mode=(None, 'L', 'RGB'), channels=(None, 1, 3))
     for k,known in choices.items():
         if getattr(self, k) not in known: check_name(k, getattr(self, k), known)
-    for k,least in dict(epochs=1, bs=1, size=8, seed=0, head=1, early_stop=1).items():
-        for v in L(getattr(self, k)): _check_number(k, v, least)
-    for k in ('lr', 'mixup', 'cutmix', 'distill', 'grad_clip', 'prune'):
-        for v in L(getattr(self, k)): _check_number(k, v, 0, whole=False)
-    if self.distill > 1: raise FERError(f'distill={self.distill!r}: it is a share of the loss, 1 at the most')
-    if self.prune and self.prune >= 1: raise FERError(f'prune={self.prune!r}: it is a share of the weights, below 1')
+    if not isinstance(self.class_weights, dict) and self.class_weights is not None: check_name('class_weights', self.class_weights, ['frequency'])
+    _check_numbers(self)
+    find_arch(self.arch)
+    for o in L(self.start) + L(self.teachers): find_bundle(o)
     _check_together(self)
     augment_tfms(self.augment)
     if self.colorize: find_colorizer(self.colorize)
@@ -163,7 +205,7 @@ _affectnet = Recipe('affectnet', 'a frozen ResNet-152 on eight emotions, for a p
                     schedule_args={'monitor': 'valid_loss', 'factor': 10, 'patience': 11}, epochs=100, lr=1e-3, tensorboard=True, prune=0.2, exports=('torchscript', 'coreml'))
 recipes = {o.name: o for o in (_fer48, _large, *_fastai, _resnet50, _cnn6, _effnet, _resnet18, _affectnet)}
 
-# %% ../nbs/08_recipes.ipynb #84867a9c
+# %% ../nbs/08_recipes.ipynb #1f09ebb1
 @delegates(Recipe, but=['name', 'about'])
 def find_recipe(
     recipe='fer48', # name in `recipes`, or a `Recipe`
@@ -173,4 +215,5 @@ def find_recipe(
     r = recipe if isinstance(recipe, Recipe) else recipes[check_name('recipe', recipe, recipes)]
     for k in kwargs: check_name('field', k, [o.name for o in fields(Recipe)])
     if 'epochs' in kwargs and 'lr' not in kwargs and r.lr: kwargs['lr'] = tuple(L(r.lr)[:len(L(kwargs['epochs']))])
+    if kwargs.get('schedule', r.schedule) != r.schedule: kwargs.setdefault('schedule_args', None)
     return replace(r, **kwargs).check()

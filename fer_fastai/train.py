@@ -8,10 +8,10 @@ Docs: https://fer-fastai.github.io/fer_fastai/train.html.md"""
 __all__ = ['CPUAutocast', 'cpu_has_bf16', 'KeepBest', 'EMA', 'Distill', 'Checkpoint', 'suggest_lr', 'fit_stage', 'TensorBoard',
            'open_run', 'recipe_learner', 'fit_recipe', 'finish_run', 'train_fer']
 
-# %% ../nbs/11_train.ipynb #25a9a61c
+# %% ../nbs/11_train.ipynb #83933c59
 import itertools, json, random, shutil, time
-from contextlib import contextmanager
-from dataclasses import asdict, replace
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -31,10 +31,10 @@ from .data import FERData, read_fer
 from .export import check_formats, export_formats, load_fer_learner, load_fer_net, prune_fer, prune_table, save_bundle, versions
 from .interpret import FERInterpretation, fit_temperature, plot_losses, show_figure, write_report
 from .loaders import class_weights, fer_dls, fer_preprocess
-from .models import fer_learner, find_arch, fixed_size
+from .models import fer_learner, fixed_size
 from .recipes import Recipe, find_recipe, optimizers, schedules
 
-# %% ../nbs/11_train.ipynb #11f6d48d
+# %% ../nbs/11_train.ipynb #2e645240
 class CPUAutocast(Callback):
     "Run the network in bfloat16 on a CPU"
     order = MixedPrecision.order
@@ -47,12 +47,12 @@ class CPUAutocast(Callback):
         self.learn.pred = to_float(self.pred)
 
 def cpu_has_bf16(
-)->bool:
+)->bool: # False where PyTorch cannot tell
     "Whether this processor has instructions for bfloat16"
     if hasattr(torch.cpu, 'get_capabilities'): return any(torch.cpu.get_capabilities().get(o) for o in ('avx512_bf16', 'bf16'))
     return bool(getattr(torch.cpu, '_is_avx512_bf16_supported', bool)())
 
-# %% ../nbs/11_train.ipynb #d6e7f769
+# %% ../nbs/11_train.ipynb #ba2ae8f6
 @patch
 def fast_precision(self:Learner)->Learner:
     "Train in the fastest precision that the device of the loaders has"
@@ -63,7 +63,7 @@ def fast_precision(self:Learner)->Learner:
     return self.add_cb(ChannelsLast())
 
 @patch
-def full_precision(self:Learner):
+def full_precision(self:Learner)->AbstractContextManager: # that gives the learner
     "A context in which the learner computes in float32"
     return self.removed_cbs(L(cb for cb in self.cbs if isinstance(cb, (CPUAutocast, MixedPrecision))))
 
@@ -140,7 +140,7 @@ def _fit_rest(learn):
         learn.epoch = epoch
         learn._with_events(learn._do_epoch, 'epoch', CancelEpochException)
 
-# %% ../nbs/11_train.ipynb #344fd4a3
+# %% ../nbs/11_train.ipynb #08448eed
 def _plain(o):
     if isinstance(o, dict): return {k: _plain(v) for k,v in o.items()}
     if isinstance(o, (list, tuple, L)): return [_plain(v) for v in o]
@@ -159,10 +159,23 @@ def _set_rng_state(dls, state):
     np.random.set_state(tuple(state['numpy']))
     torch.set_rng_state(state['torch'].cpu())
     for dl,s in zip(dls, state['dls']): dl.rng.setstate(_as_tuple(s))
-    if state['cuda']: torch.cuda.set_rng_state_all([o.cpu() for o in state['cuda']])
+    for i,o in enumerate(state['cuda'][:torch.cuda.device_count()]): torch.cuda.set_rng_state(o.cpu(), i)
 
-# %% ../nbs/11_train.ipynb #d2525866
+# %% ../nbs/11_train.ipynb #f7782876
 _remembered = 'best', 'wait', 'weights', 'avg', 'steps' # what trackers, `KeepBest` and `EMA` carry from one epoch to the next
+
+def _cb_states(cbs):
+    "Name of a callback -> what those of that name remember, where that is something"
+    states = [(cb.name, {k: v for k,v in vars(cb).items() if k in _remembered}) for cb in cbs]
+    return {name: [o for k,o in states if k == name] for name,state in states if state}
+
+def _set_cb_states(cbs, states, device):
+    found = {name: [cb for cb in cbs if cb.name == name] for name in states}
+    for name,cb in found.items():
+        if len(cb) < len(states[name]):
+            raise FERError(f'the checkpoint holds what the callback {name} remembers, and this run has no such callback: resume with those cbs that the run began with')
+    for name,state in states.items():
+        for cb,o in zip(found[name], state): vars(cb).update(to_device(o, device) if name == 'ema' else o)
 
 def _recorder_state(rec): return dict(lrs=rec.lrs, losses=[float(o) for o in rec.losses], iters=rec.iters, values=rec.values,
                                       smooth=(rec.smooth_loss.count, rec.smooth_loss.val))
@@ -209,30 +222,30 @@ class Checkpoint(Callback):
         if len(self.recorder.values) > sum(o['phase'] == self.n_fit for o in self.rows): self.after_epoch()
         self.save(next_epoch=self.n_epoch)
 
-# %% ../nbs/11_train.ipynb #308b3772
+# %% ../nbs/11_train.ipynb #a16a40b5
 @patch
 def save(self:Checkpoint,
     next_epoch # the epoch of this fit that a resumed run begins with
 ):
     "Write the checkpoint and the history"
     state = dict(fit=self.n_fit, next_epoch=next_epoch, model=self.model.state_dict(), opt=self.opt.state_dict(), train_iter=self.train_iter,
-                 cbs=[(cb.name, {k: v for k,v in vars(cb).items() if k in _remembered}) for cb in self.learn.cbs],
-                 recorder=_recorder_state(self.recorder), rng=_rng_state(self.dls), rows=self.rows)
+                 cbs=_cb_states(self.learn.cbs), recorder=_recorder_state(self.recorder), rng=_rng_state(self.dls), rows=self.rows)
     if hasattr(self.learn, 'scaler'): state['scaler'] = self.learn.scaler.state_dict()
     with atomic(self.file) as tmp: torch.save(_plain(state), tmp)
     with atomic(self.history) as tmp: pd.DataFrame(self.rows).to_csv(tmp, index=False)
 
-# %% ../nbs/11_train.ipynb #d95b03c2
+# %% ../nbs/11_train.ipynb #49a23159
 @patch
 def restore(self:Checkpoint):
     "Put everything back as it was after the checkpoint's last epoch"
     s,self.saved = self.saved,None
+    if isinstance(s['cbs'], list): raise FERError(f'{self.file} is of an older version of fer_fastai: begin again with overwrite=True')
+    _set_cb_states(self.learn.cbs, s['cbs'], self.dls.device)
     self.first_epoch,self.learn.train_iter = s['next_epoch'],s['train_iter']
     self.model.load_state_dict(s['model'])
     self.opt.load_state_dict(to_device(s['opt'], self.dls.device))
-    for cb,(name,state) in zip(self.learn.cbs, s['cbs']): vars(cb).update(to_device(state, self.dls.device) if name == 'ema' else state)
     _set_recorder_state(self.recorder, s['recorder'])
-    if 'scaler' in s: self.learn.scaler.load_state_dict(s['scaler'])
+    if s.get('scaler') and hasattr(self.learn, 'scaler'): self.learn.scaler.load_state_dict(s['scaler'])
     _set_rng_state(self.dls, s['rng'])
 
 # %% ../nbs/11_train.ipynb #0def1445
@@ -312,12 +325,10 @@ class TensorBoard(Callback):
         for k,v in rows.items(): self.writer.add_scalar(k, v, epoch)
         self.writer.flush()
 
-# %% ../nbs/11_train.ipynb #36ff87d5
-def _describe(recipe, data):
-    fields = asdict(recipe)
-    if callable(recipe.colorize): fields['colorize'] = getattr(recipe.colorize, '__name__', type(recipe.colorize).__name__)
-    return dict(recipe=fields, lr=None, versions=versions(),
-                data=dict(source=Path(data.source).name, fingerprint=data.fingerprint, vocab=data.vocab, left_out=len(data.problems),
+# %% ../nbs/11_train.ipynb #43b21af0
+def _describe(recipe, data, left_out=0):
+    return dict(recipe=recipe.to_dict(), lr=None, versions=versions(),
+                data=dict(source=Path(data.source).name, fingerprint=data.fingerprint, vocab=data.vocab, left_out=left_out,
                           counts=data.counts().drop(columns='total').to_dict('index')))
 
 def _differences(old, new):
@@ -359,7 +370,7 @@ def _teacher(folder, learn):
         if its[k] != here[k]: raise FERError(f'teacher {folder}: its {k} are {its[k]} and the student\'s are {here[k]}; they must be the same')
     return load_fer_learner(folder).model
 
-# %% ../nbs/11_train.ipynb #f0f54033
+# %% ../nbs/11_train.ipynb #4603a16f
 def _input_of_start(r):
     "The recipe, with the input of the bundle that it starts from where it leaves that open"
     if not r.start: return r
@@ -370,12 +381,14 @@ def _start_from(learn, folder):
     source = find_bundle(folder)
     config = read_bundle(source)
     arch,its = learn.model_args['arch'],config['model']['arch']
-    if its != arch: raise FERError(f'start={str(folder)!r}: a {its}, and the recipe says arch={arch!r}')
+    if its != arch: raise FERError(f'start={folder!r}: a {its}, and the recipe says arch={arch!r}')
     new,saved = learn.model.state_dict(),safetensors.torch.load_file(source/'model.safetensors')
     last = [k for k,m in learn.model.named_modules() if isinstance(m, (torch.nn.Linear, torch.nn.Conv2d))][-1]
     head = {k for k in new if k.startswith(f'{last}.') and config['labels'] != list(learn.dls.vocab)}
     if wrong := [k for k in new if k not in head and (k not in saved or saved[k].shape != new[k].shape)]:
-        raise FERError(f'start={str(folder)!r}: {wrong[0]} does not fit; was it trained with other channels or another library version?')
+        there,here = config['model'],json.loads(json.dumps(learn.model_args))
+        diff = [f'{k} is {there.get(k)} there and {here.get(k)} here' for k in ('head', 'pool', 'n_in') if there.get(k) != here.get(k)]
+        raise FERError(f'start={folder!r}: {wrong[0]} does not fit; {"; ".join(diff) or "was it trained with another version of the libraries?"}')
     learn.model.load_state_dict({k: v if k in head else saved[k] for k,v in new.items()})
 
 # %% ../nbs/11_train.ipynb #c01c42b2
@@ -446,15 +459,21 @@ def _prune(learn, amount):
     learn.model.load_state_dict(prune_fer(learn.model, amount).state_dict())
     return dict(amount=amount, valid_accuracy_before=before, valid_accuracy=after)
 
-# %% ../nbs/11_train.ipynb #1dc69edf
+# %% ../nbs/11_train.ipynb #fe40c4cb
+def _without_places(recipe):
+    "The fields of a recipe with the last part alone of each path, or the last two where that is a run's 'model'"
+    name = lambda o: o and '/'.join(Path(o).parts[-2 if Path(o).name == 'model' else -1:])
+    return {**recipe, 'start': name(recipe['start']), 'colorize': name(recipe['colorize']), 'teachers': [name(o) for o in recipe['teachers'] or ()] or None}
+
+# %% ../nbs/11_train.ipynb #57957aee
 def _save_run(learn, report, run, temperature, out):
-    meta = {'metrics': report, **{k: run[k] for k in ('data', 'recipe', 'lr', 'pruned') if k in run}}
+    meta = {'metrics': report, **{k: run[k] for k in ('data', 'lr', 'pruned') if k in run}, 'recipe': _without_places(run['recipe'])}
     save_bundle(out/'model', learn.model, learn.pre, learn.dls.vocab, learn.model_args, meta, temperature)
     export_formats(load_fer_net(out/'model'), out, learn.dls.vocab, run['recipe']['exports'] or ())
 
 def finish_run(
     learn:Learner, # trained, as `recipe_learner` makes it
-    data:FERData, # what it was trained on
+    data:FERData, # what it was trained on, before it was coloured
     history:pd.DataFrame, # as `fit_recipe` gives it
     run:dict, # what recipe.json says
     out:Path # the run's folder
@@ -466,19 +485,20 @@ def finish_run(
             run = {**run, 'pruned': _prune(learn, run['recipe']['prune'])}
             write_json(out/'recipe.json', run)
         splits = list(enumerate(run['data']['counts']))[1:]
-        interps = {o: FERInterpretation.from_learner(learn, i, in_train=data.in_train(o)) for i,o in splits}
+        label = '' if run['recipe']['protocol'] == 'official' else f" ({run['recipe']['protocol']})"
+        interps = {o: FERInterpretation.from_learner(learn, i, split=o+label, in_train=data.in_train(o)) for i,o in splits}
         temperature = fit_temperature(interps['valid'].probs, interps['valid'].targs)
         report = write_report({k: o.calibrated(temperature) for k,o in interps.items()}, out)
         with atomic(out/'learner.pkl') as tmp: learn.export(tmp.absolute())
     _save_run(learn, report, run, temperature, out)
     return report
 
-# %% ../nbs/11_train.ipynb #3bc115ec
+# %% ../nbs/11_train.ipynb #2947eb5f
 def _tell(report, out):
     pruned = json.loads((out/'recipe.json').read_text()).get('pruned')
     if pruned: print(f"{pruned['amount']:.0%} of the weights set to zero: {pruned['valid_accuracy_before']:.2%} of valid right before, {pruned['valid_accuracy']:.2%} after")
-    for name,o in report.items():
-        print(f"{name:6}{o['accuracy']:.2%} of {o['n']:,} right (95 % interval {o['accuracy_low']:.2%} to {o['accuracy_high']:.2%}), macro F1 {o['macro_f1']:.2%}")
+    for o in report.values():
+        print(f"{o['split']:5} {o['accuracy']:.2%} of {o['n']:,} right (95 % interval {o['accuracy_low']:.2%} to {o['accuracy_high']:.2%}), macro F1 {o['macro_f1']:.2%}")
     print(f'All files are in {out}: the scores in report.csv, plots in losses.png, confusion_matrix.png and top_losses.png,\n'
           'the model in model (ONNX and safetensors) and, for fastai, learner.pkl')
 
@@ -492,7 +512,7 @@ def _default_out(name, last):
         if not (out/'model').exists(): return out
         found = out
 
-# %% ../nbs/11_train.ipynb #0501bd28
+# %% ../nbs/11_train.ipynb #b94de043
 @delegates(Recipe, but=['name', 'about'])
 def train_fer(
     source='sample', # what `read_fer` takes: a CSV, a folder, an archive, a DataFrame, `FERData`, or 'sample'
@@ -506,14 +526,13 @@ def train_fer(
 )->Learner: # trained, with the best epoch's weights, to go on with
     "Train a classifier of facial expressions, score it, show where it is wrong, and leave a model that runs anywhere"
     r = find_recipe(recipe, **kwargs)
-    find_arch(r.arch)
     check_formats(r.exports or ())
     out = Path(out) if out else _default_out(r.name, resume or overwrite)
     data = read_fer(source, emotions=r.emotions, protocol=r.protocol, valid_pct=r.valid_pct, seed=r.seed, bad=r.bad)
-    if r.colorize: data = colorize_fer(data, r.colorize)
-    learn = recipe_learner(data, r, out, cbs)
-    run = open_run(out, _describe(r, data), resume, overwrite)
-    print(data)
+    r,faces = replace(r, protocol=data.protocol),colorize_fer(data, r.colorize) if r.colorize else data
+    learn = recipe_learner(faces, r, out, cbs)
+    run = open_run(out, _describe(r, faces, len(data.problems)), resume, overwrite)
+    print(faces)
     if IN_NOTEBOOK: learn.dls.show_batch(max_n=8, nrows=2)
     if not run['lr']:
         lrs = [lr for _,lr in r.stages()]

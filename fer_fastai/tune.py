@@ -7,10 +7,10 @@ Docs: https://fer-fastai.github.io/fer_fastai/tune.html.md"""
 # %% auto #0
 __all__ = ['tune_fer', 'plot_trials']
 
-# %% ../nbs/18_tune.ipynb #776e367b
+# %% ../nbs/18_tune.ipynb #6ac206ce
 import json, logging, os, re, shutil
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -20,10 +20,9 @@ import torch
 from fastai.vision.all import Callback, delegates
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from .colorize import colorize_fer, find_colorizer
+from .colorize import colorize_fer
 from .core import FERError, atomic, check_name, write_json
 from .data import read_fer
-from .models import find_arch
 from .recipes import Recipe, find_recipe
 from .train import Checkpoint, fit_recipe, recipe_learner
 
@@ -49,8 +48,8 @@ def _running_ray():
     finally:
         if ours: ray.shutdown()
 
-# %% ../nbs/18_tune.ipynb #00630a84
-_settled = 'name about emotions protocol valid_pct bad colorize epochs prune exports'.split()
+# %% ../nbs/18_tune.ipynb #8e6da46f
+_settled = 'name about emotions protocol valid_pct bad colorize epochs prune exports seed'.split()
 
 def _domains(space):
     "A distribution of Ray's for each field"
@@ -62,14 +61,13 @@ def _domains(space):
         raise FERError(f"space: {k}={v!r} is neither a list of values nor a distribution of Ray's, such as tune.loguniform(1e-4, 1e-1)")
     return {k: domain(k, v) for k,v in space.items()}
 
-# %% ../nbs/18_tune.ipynb #dfadd7ab
+# %% ../nbs/18_tune.ipynb #4aec8a19
 def _check_values(recipe, domains):
     "Raise a `FERError` for a value that the recipe cannot have"
     values = {}
     for k,o in domains.items(): values[k] = getattr(o, 'categories', None) or [o.sample(config={n: v[0] for n,v in values.items()})]
     first = {k: v[0] for k,v in values.items()}
     for r in [find_recipe(recipe, **{**first, k: v}) for k,vs in values.items() for v in vs]:
-        find_arch(r.arch)
         if None in [lr for _,lr in r.stages()]: raise FERError(f'{recipe.name} has no learning rate: give one, lr=1e-3, or search for it, space=dict(lr=[1e-4, 1e-3, 1e-2])')
 
 # %% ../nbs/18_tune.ipynb #ddc66df9
@@ -120,7 +118,7 @@ def _lines(n):
         def on_trial_error(self, iteration, trials, trial, **info): self.line(trials, trial, 'failed')
     return Lines()
 
-# %% ../nbs/18_tune.ipynb #5ab12ddd
+# %% ../nbs/18_tune.ipynb #2204fb10
 def _as_text(domain):
     "A distribution in words that are the same in every process"
     return re.sub(r' at 0x\w+', '', ' '.join(str(o) for o in (type(domain).__name__, domain.sampler, domain.domain_str)))
@@ -128,8 +126,7 @@ def _as_text(domain):
 def _describe(recipe, domains, n_trials, data):
     space = {k: _as_text(o) for k,o in domains.items()}
     what = dict(source=Path(data.source).name, fingerprint=data.fingerprint, vocab=data.vocab, counts=data.counts().drop(columns='total').to_dict('index'))
-    search = dict(recipe=asdict(recipe), space=space, n_trials=n_trials, data=what)
-    return json.loads(json.dumps(search, default=lambda o: getattr(o, '__name__', type(o).__name__)))
+    return json.loads(json.dumps(dict(recipe=recipe.to_dict(), space=space, n_trials=n_trials, data=what)))
 
 def _open_search(out, search, resume, overwrite):
     "Make the folder of a search, or see that the one there is of the same search"
@@ -196,7 +193,7 @@ def _finish_search(recipe, results, space, n_trials, out):
     about = f'{recipe.name} with {", ".join(space)} from a search of {n_trials} trials, the best of which had {best.accuracy:.1%} of the valid split right'
     return find_recipe(recipe, name=f'{recipe.name}-tuned', about=about, **config), trials
 
-# %% ../nbs/18_tune.ipynb #da597127
+# %% ../nbs/18_tune.ipynb #5e80c91c
 @delegates(Recipe, but=['name', 'about'])
 def tune_fer(
     source='sample', # what `read_fer` takes: a CSV, a folder, an archive, a DataFrame, `FERData`, or 'sample'
@@ -216,11 +213,12 @@ def tune_fer(
     _check_values(r, domains)
     out = Path(out or f'runs/tune/{r.name}').absolute()
     data = read_fer(source, emotions=r.emotions, protocol=r.protocol, valid_pct=r.valid_pct, seed=r.seed, bad=r.bad)
-    data = data.subset(np.flatnonzero(data.df.split != 'test'))
-    if r.colorize: data = colorize_fer(data, find_colorizer(r.colorize))
+    r,data = replace(r, protocol=data.protocol),data.subset(np.flatnonzero(data.df.split != 'test'))
+    if r.colorize: data = colorize_fer(data, r.colorize)
     _open_search(out, _describe(r, domains, n_trials, data), resume, overwrite)
     with _running_ray():
-        results = _tuner(domains, n_trials, r, data, out, resources or dict(cpu=1, gpu=0.25*torch.cuda.is_available())).fit()
+        trial = replace(r, colorize=None) # it is done, and not every colorizer can be sent to another process
+        results = _tuner(domains, n_trials, trial, data, out, resources or dict(cpu=1, gpu=0.25*torch.cuda.is_available())).fit()
     return _finish_search(r, results, list(domains), n_trials, out)
 
 # %% ../nbs/18_tune.ipynb #8ac7c6b3

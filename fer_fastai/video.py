@@ -7,10 +7,10 @@ Docs: https://fer-fastai.github.io/fer_fastai/video.html.md"""
 # %% auto #0
 __all__ = ['read_video', 'TrackedFace', 'Tracker', 'plot_timeline', 'fer_video', 'changes', 'watch']
 
-# %% ../nbs/15_video.ipynb #9c0c0086
+# %% ../nbs/15_video.ipynb #f5a6d43e
 import io, os, shutil, subprocess, sys, time, warnings
 from array import array
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import takewhile
@@ -228,14 +228,15 @@ class _Writer:
         for _ in range(n - self.n): self.out.write(self.img)
         self.n = max(n, self.n)
 
-# %% ../nbs/15_video.ipynb #1d57f67a
+# %% ../nbs/15_video.ipynb #0afe5571
 def _finish(path, source, seconds):
     "Add the sound of `source`, for so many seconds, and encode for browsers"
     if not shutil.which('ffmpeg'): return
     sound = [] if isinstance(source, int) else ['-i', Path(source).resolve(), '-map', '0:v', '-map', '1:a?']
     better = path.with_name(f'better-{path.name}')
     how = ['-t', f'{seconds:.6f}', '-pix_fmt', 'yuv420p', '-movflags', '+faststart']
-    r = subprocess.run(['ffmpeg', '-v', 'error', '-nostdin', '-i', path, *sound, *how, better], capture_output=True, text=True, errors='replace')
+    try: r = subprocess.run(['ffmpeg', '-v', 'error', '-nostdin', '-i', path, *sound, *how, better], capture_output=True, text=True, errors='replace')
+    except KeyboardInterrupt: return warnings.warn(f'{path.name} is without sound: ffmpeg was interrupted', stacklevel=2)
     if r.returncode: warnings.warn(f'{path.name} is without sound: ffmpeg says {" ".join(r.stderr.split()) or r.returncode}', stacklevel=2)
     else: os.replace(better, path)
 
@@ -252,16 +253,19 @@ def _writing(out, source, fps):
         w.out.release()
         _finish(path, source, w.n/fps)
 
-# %% ../nbs/15_video.ipynb #58f4d378
-def _check_names(source, out, plot):
-    for what,name,kinds in [('ending of the video', out, ['.mp4']), ('ending of the plot', plot, ['.png', '.jpg', '.svg', '.pdf'])]:
-        if name is not None: check_name(what, Path(name).suffix.lower(), kinds)
-    if out is not None and not isinstance(source, int) and Path(out).resolve() == Path(source).resolve():
-        raise FERError(f'{out} is the video itself: give the new one another name')
+# %% ../nbs/15_video.ipynb #f4251199
+def _check_names(source, out, plot, overwrite):
+    for what,name,kinds in [('video', out, ['.mp4']), ('plot', plot, ['.png', '.jpg', '.svg', '.pdf'])]:
+        if name is None: continue
+        path = Path(name)
+        check_name(f'ending of the {what}', path.suffix.lower(), kinds)
+        if not isinstance(source, int) and path.resolve() == Path(source).resolve(): raise FERError(f'{name} is the video itself: give another name')
+        if path.is_dir(): raise FERError(f'{name} is a folder, where the {what} should be: give another name')
+        if path.exists() and not overwrite: raise FERError(f'{name} is there already: give another name, or overwrite=True to replace it')
 
-# %% ../nbs/15_video.ipynb #a2e94681
+# %% ../nbs/15_video.ipynb #c21ecb26
 def _bar(frames, total):
-    if not (100 < total < 1e7 and (in_notebook() or sys.stdout.isatty())): return (yield from frames)
+    if not (100 < total < 1e7 and (in_notebook() or sys.stdout and sys.stdout.isatty())): return (yield from frames)
     from fastprogress import progress_bar
     bar,total = progress_bar(range(int(total)), leave=False),int(total)
     bar.update(0)
@@ -270,7 +274,26 @@ def _bar(frames, total):
         if 0 < n < total: bar.update(n)
     bar.update(total)
 
-# %% ../nbs/15_video.ipynb #b4817b5b
+# %% ../nbs/15_video.ipynb #17e5a630
+def _save_plot(df, path):
+    from matplotlib.figure import Figure
+    fig = Figure()
+    plot_timeline(df, fig)
+    fig.savefig(path, dpi=120)
+
+def _collect(looked, every, n_labels, write):
+    "Write each frame, and return the rows of the table"
+    rows,t = array('d'),0.
+    try:
+        for n,t,img,seen in looked:
+            write(t, img, seen)
+            if n % every == 0: rows.extend(tuple(_rows(n, t, seen, n_labels))) # all of them or, when interrupted, none
+    except KeyboardInterrupt:
+        if not rows: raise
+        warnings.warn(f'interrupted at {t:.1f} s: what was seen until then is kept', stacklevel=3)
+    return rows
+
+# %% ../nbs/15_video.ipynb #98b6ec70
 def fer_video(
     source, # file, or number of a camera, from 0
     out=None, # .mp4 file to write with the faces drawn in; None for none
@@ -280,7 +303,8 @@ def fer_video(
     seconds=None, # where to stop; None for the end
     fer=None, # a `FER`; None for the one that comes with the package
     faces='detect', # 'detect'; 'crop' where the whole picture is one face; or boxes of shape (faces, 4) for all frames
-    tta=False # take the mean of each face and its mirror image
+    tta=False, # take the mean of each face and its mirror image
+    overwrite=False # replace a video and a plot that are there
 ): # DataFrame: frame, time (seconds), face (its number), x, y, w, h, emotion, score, a column for each label
     "Follow the expressions in a video, and write it with the faces drawn in"
     import cv2
@@ -288,24 +312,17 @@ def fer_video(
     if seconds is not None and seconds <= 0: raise FERError(f'seconds={seconds}: needed is more than 0')
     if isinstance(source, int) and seconds is None: raise FERError(f'camera {source} has no end: say how many seconds are wanted, or use `watch`')
     cap = _open(source)
-    _check_names(source, out, plot)
+    _check_names(source, out, plot, overwrite)
     fer = FER() if fer is None else fer
-    fps,total,frames,rows = _fps(cap),cap.get(cv2.CAP_PROP_FRAME_COUNT),_frames(cap, source, 1 if out else every),array('d')
+    fps,total,frames = _fps(cap),cap.get(cv2.CAP_PROP_FRAME_COUNT),_frames(cap, source, 1 if out else every)
     if seconds is not None: frames,total = takewhile(lambda o: o[1] < seconds, frames),min(total, seconds*fps)
-    with _writing(out, source, fps) as write:
-        for n,t,img,seen in _follow(_bar(frames, total), fer, every, smooth, faces, tta):
-            if n % every == 0: rows.extend(_rows(n, t, seen, len(fer.labels)))
-            write(t, img, seen)
-        if not rows: raise FERError(f'{source}: no frame could be read' + (f' in the first {seconds} s' if seconds else ''))
-    df = _table(rows, fer.labels)
-    if plot is not None: _save_plot(df, plot)
+    with nullcontext() if plot is None else atomic(plot) as figure:
+        with _writing(out, source, fps) as write:
+            rows = _collect(_follow(_bar(frames, total), fer, every, smooth, faces, tta), every, len(fer.labels), write)
+            if not rows: raise FERError(f'{source}: no frame could be read' + (f' in the first {seconds} s' if seconds else ''))
+        df = _table(rows, fer.labels)
+        if plot is not None: _save_plot(df, figure)
     return df
-
-def _save_plot(df, path):
-    from matplotlib.figure import Figure
-    fig = Figure()
-    plot_timeline(df, fig)
-    with atomic(path) as tmp: fig.savefig(tmp, dpi=120)
 
 # %% ../nbs/15_video.ipynb #ba196027
 def changes(

@@ -139,6 +139,13 @@ def start_camera(page, where):
 
 def pixels(page, where): return page.locator(f'{where} img').evaluate('o => o.decode().then(() => [o.naturalWidth, o.naturalHeight])')
 
+def test_ended():
+    "SIGTERM closes the page of the command"
+    p = subprocess.Popen([Path(sys.executable).parent/'fer_app'], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert 'http://127.0.0.1:' in p.stdout.readline()
+    p.send_signal(signal.SIGTERM)
+    assert (p.communicate(timeout=30)[1], p.returncode) == ('closed\n', 143)
+
 def test_photo(page, files):
     upload(page, files/'astronaut.jpg')
     card = page.locator('#cards .fer-card')

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from fer_fastai.core import AFFECTNET, EMOTIONS, FERError
-from fer_fastai.data import _open, fetch_fer, read_fer
+from fer_fastai.core import AFFECTNET, EMOTIONS, FERError, Preprocess
+from fer_fastai.data import FERData, _open, fetch_fer, read_fer
 
 rng = np.random.default_rng(0)
 faces = rng.integers(0, 256, (42, 48, 48), dtype=np.uint8)
@@ -233,6 +233,45 @@ def test_numbered_folders(tmp_path):
     raises(tmp_path/'faces', "7/00.jpg: unknown label '7'", 'labels=AFFECTNET')
     assert read_fer(tmp_path/'faces', labels=AFFECTNET).vocab == [*EMOTIONS, 'contempt']
 
+@pytest.mark.parametrize('n', [6, 7])
+def test_folders_numbered_from_one(tmp_path, n):
+    "As RAF-DB's are: each would be taken for its neighbour, and no hint may lead to AffectNet's numbers"
+    for i in range(n): folder(tmp_path/'faces', n=4, layout=f'{i+1}')
+    raises(tmp_path/'faces', "1/00.jpg: unknown label '1'", "labels=[None, 'surprise', 'fear', ...]", f'(and {4*n-1} more)')
+    raf = [None, 'surprise', 'fear', 'disgust', 'happy', 'sad', 'angry', 'neutral']
+    data = read_fer(tmp_path/'faces', labels=raf)
+    assert [o.split('/')[0] for o in data.df.name] == [str(raf.index(o)) for o in data.df.emotion]
+    rows = pd.DataFrame(dict(emotion=np.arange(42)%n + 1, pixels=list(faces)))
+    if n == 7: raises(rows, "row 6: unknown label '7'", 'labels=[None')
+    else: assert read_fer(rows).vocab == EMOTIONS[1:] # FER2013 without its angry faces
+
+def test_other_names_of_splits(tmp_path):
+    for o in ('train_images', 'test-images'): folder(tmp_path/'faces', n=14 if o[1] == 'r' else 7, layout=o + '/{}')
+    assert read_fer(tmp_path/'faces').counts().total.to_dict() == dict(train=7, valid=7, test=7)
+    for o in ('learn', 'exam'): folder(tmp_path/'more', n=14, layout=o + '/{}')
+    raises(tmp_path/'more', f"{tmp_path/'more'}: 'angry' lies in exam and learn", 'train', 'validation', 'put all into one folder train')
+    (tmp_path/'one'/'train').mkdir(parents=True)
+    (tmp_path/'more').rename(tmp_path/'one'/'train'/'all')
+    assert len(read_fer(tmp_path/'one')) == 28
+    for o in ('ann', 'bob', 'cai', 'dan'): folder(tmp_path/'people', n=14, layout=o + '/{}')
+    assert read_fer(tmp_path/'people').counts().total.sum() == 56
+
+def test_depth_and_transparency(tmp_path):
+    "A folder gives the faces that a predictor sees: the plain ones, however their files hold them"
+    def save(name, make):
+        for i, im in enumerate(faces[:14]):
+            to = tmp_path/name/EMOTIONS[i%7]/f'{i:02d}.png'
+            to.parent.mkdir(parents=True, exist_ok=True)
+            make(im).save(to)
+        return read_fer(tmp_path/name)
+    want = save('plain', Image.fromarray).fingerprint
+    assert save('bits16', lambda o: Image.fromarray(np.uint16(o)*257)).fingerprint == want
+    assert save('alpha', lambda o: Image.merge('LA', [Image.fromarray(o), Image.new('L', (48, 48), 255)])).fingerprint == want
+    large = save('large', lambda o: Image.fromarray(np.uint16(o)*257).resize((96, 96)))
+    for i, o in enumerate(large.paths): np.testing.assert_array_equal(np.asarray(large.image(i)), np.uint8(np.asarray(Image.open(o))/257 + .5))
+    clear = save('clear', lambda o: Image.new('RGBA', (48, 48)))
+    assert all(Preprocess()(clear.image(i)).min() == 255 for i in range(14))
+
 # DataFrames
 
 frames = {
@@ -241,6 +280,7 @@ frames = {
     'no rows': (pd.DataFrame(dict(emotion=[], pixels=[])), 'the DataFrame has no rows'),
     'size': (pd.DataFrame(dict(emotion=3, pixels=[faces[0], faces[1], faces[2][1:]])), 'row 2: 2,256 pixels, where 48x48 needs 2,304'),
     'range': (pd.DataFrame(dict(emotion=3, pixels=[faces[0], faces[1].astype(int)+1])), 'row 1: the pixels are not integers from 0 to 255'),
+    'colours': (pd.DataFrame(dict(emotion=3, pixels=[np.zeros((48, 48, 4), np.uint8)]*2)), 'row 0: an array of shape (48, 48, 4), where pixels are gray'),
     'floats': (pd.DataFrame(dict(emotion=3, pixels=[faces[0], faces[1]/255])), 'row 1: the pixels are not integers from 0 to 255'),
     'word': (pd.DataFrame(dict(emotion=3, pixels=[good[0][1], good[0][1] + ' x'], Usage='Training'), index=[5, 6]), "row 6: pixel 2305 is 'x'"),
     'missing': (pd.DataFrame(dict(emotion=3, pixels=[good[0][1], None])), 'row 1: '),
@@ -277,6 +317,17 @@ def test_empty_split(tmp_path):
     data = read_fer(tmp_path/'a.csv', emotions=['happy', 'sad'])
     raises(data, 'the valid split would be empty', emotions=['happy'])
     raises(write(tmp_path/'b.csv', [o for o in good if o[2] != 'Training']), 'the train split would be empty')
+
+def test_no_valid_split(fer):
+    "Held out of train, as from any other source, and the same one each time"
+    data = read_fer(fer)
+    some = data.subset(np.flatnonzero(data.df.split != 'valid'))
+    again = read_fer(some, valid_pct=.25)
+    assert again.counts().total.to_dict() == dict(train=21, valid=7, test=7)
+    assert again.fingerprint == read_fer(some, valid_pct=.25).fingerprint != read_fer(some, valid_pct=.25, seed=1).fingerprint
+    assert read_fer(data) is data
+    one = FERData(some.df[:7], some.images[:7])
+    raises(one, 'has one image to train on')
 
 def test_source_of_another_type(): raises(42, 'read_fer takes a pixel CSV')
 

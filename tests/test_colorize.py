@@ -5,12 +5,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image, ImageOps
 
 from fer_fastai.colorize import DeepAIColorizer, colorize_fer, find_colorizer, tone
 from fer_fastai.core import FERError
-from fer_fastai.data import read_fer
+from fer_fastai.data import FERData, read_fer
 
 key = 'quick-brown-fox-0815'
 gray = Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 48), dtype=np.uint8))
@@ -187,7 +188,11 @@ def test_result(serve):
     there = serve()
     there.done['/photo'] = b'no image'
     refused(serve(address=f'{there.base}/photo'), 'is no image')
-    assert [o['path'] for o in there.gets] == ['/photo'] # which `serve` searches for the key
+    png = io.BytesIO()
+    Image.new('RGBA', (48, 48)).save(png, 'PNG')
+    there.done['/clear'] = png.getvalue()
+    same(paint(serve(address=f'{there.base}/clear'))(gray), Image.new('RGB', (48, 48), 'white')) # what is transparent, as on paper
+    assert [o['path'] for o in there.gets] == ['/photo', '/clear'] # which `serve` searches for the key
 
 def test_key_does_not_follow(serve):
     "Neither a redirect nor an address of the result brings the key to another computer"
@@ -371,6 +376,16 @@ def test_photos(tmp_path):
     color = colorize_fer(photos, double, tmp_path/'color')
     assert set(seen) == {'L'} and color.df.equals(photos.df) and color.vocab == photos.vocab and color.source == photos.source
     for i in range(len(photos)): same(color.image(i), double(photos.image(i).convert('L')))
+
+def test_gray_of_any_kind(tmp_path):
+    "A colorizer gets the grays that a predictor would see: 16 bits are not cut off, and what is transparent is white"
+    a = np.asarray(gray)
+    files = [tmp_path/f'{o}.png' for o in ('bits16', 'clear')]
+    Image.fromarray(np.uint16(a)*257).save(files[0])
+    Image.new('RGBA', (48, 48)).save(files[1])
+    color = colorize_fer(FERData(pd.DataFrame(dict(emotion='happy', split='train', name=['a', 'b'])), paths=files), 'tone', tmp_path/'color')
+    same(color.image(0), tone(gray))
+    same(color.image(1), Image.new('RGB', (48, 48), 'white'))
 
 def test_problems_are_kept(tmp_path):
     rows = ['0,' + ' '.join(['7']*2304) + f',{o}' for o in ['Training']*4 + ['PublicTest', 'PrivateTest']]

@@ -1,5 +1,5 @@
 "`fer_predict` as it is called: photos, folders, broken files, and runs that are stopped; and a cluster"
-import re, signal, subprocess, sys, time
+import re, resource, signal, subprocess, sys, time
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from fer_fastai.core import FERError
+from fer_fastai.faces import open_image
 from fer_fastai.folders import image_files, predict_ray
 from fer_fastai.predict import FER
 from fer_fastai.sample import draw_face, sample_faces
@@ -113,6 +114,28 @@ def test_drawings(photo, tmp_path):
     fails(photo, '--draw', 'drawn', cwd=tmp_path, message='is there already')
     assert predict(photo, '--draw', 'drawn', '--overwrite', cwd=tmp_path)[0] == 0
 
+def test_refused_drawings(photo, tmp_path):
+    "A file of one's own stays, however often the command is given, and nothing is left behind"
+    (tmp_path/'drawn').mkdir()
+    (tmp_path/'drawn'/'two.jpg').write_text('mine')
+    for _ in range(2): fails(photo, '--out', 'a.csv', '--draw', 'drawn', cwd=tmp_path, message='two.jpg is there already: draw into another folder, or give --overwrite')
+    for _ in range(2): fails(photo, '--out', 'a.csv', '--draw', photo.parent, cwd=tmp_path, message='would take the place of the photo')
+    assert {o.name for o in tmp_path.iterdir()} == {'drawn'} and (tmp_path/'drawn'/'two.jpg').read_text() == 'mine'
+    assert predict(photo, '--out', 'a.csv', '--draw', 'drawn', '--overwrite', cwd=tmp_path)[0] == 0
+    assert {o.name for o in tmp_path.iterdir()} == {'drawn', 'a.csv'} and Image.open(tmp_path/'drawn'/'two.jpg').size == (640, 360)
+
+def test_what_pillow_warns_of(tmp_path):
+    "It names no file, so it is left out"
+    draw_face('happy', 1).save(tmp_path/'a.jpg', exif=b'Exif\0\0II*\0\x08\0\0\0\x09\0\x0f\x01\x02\0\xff\0')
+    with pytest.warns(UserWarning): open_image(tmp_path/'a.jpg')
+    code,out,err = predict(tmp_path/'a.jpg', '--faces', 'crop')
+    assert (code, len(out), err) == (0, 1, '')
+
+def test_closed_stdout(photo, tmp_path):
+    cmd = [Path(sys.executable).parent/'fer_predict', photo, '--out', tmp_path/'a.csv']
+    r = subprocess.run(['sh', '-c', '"$0" "$@" >&-', *cmd], stderr=subprocess.PIPE, text=True)
+    assert (r.returncode, r.stderr) == (0, '') and len(table(tmp_path/'a.csv')) == 2
+
 def test_reader_that_leaves(thousand):
     "As in `fer_predict photos | head -1`"
     p = start(thousand, '--faces', 'crop')
@@ -189,12 +212,33 @@ def test_killed_while_it_draws(thousand, tmp_path):
     assert code == 0 and [o.name for o in image_files(tmp_path/'drawn')] == [Path(o).name for o in df.file[df.error == '']]
     assert not list(tmp_path.rglob('.tmp-*'))
 
-def test_control_c(thousand, whole, tmp_path):
+@pytest.mark.parametrize('sig,code', [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted(thousand, whole, tmp_path, sig, code):
     out,args = tmp_path/'a.csv',(thousand, '--faces', 'crop')
-    code,err = stop_at(100, signal.SIGINT, out, *args)
-    assert (code, err) == (130, 'interrupted; the same command goes on, without --overwrite\n')
+    assert stop_at(100, sig, out, *args) == (code, 'interrupted; the same command goes on, without --overwrite\n')
+    assert {o.name for o in tmp_path.iterdir()} == {'a.csv.part', 'a.csv.part.json'}
     assert predict(*args, '--out', out)[0] == 0
     assert out.read_bytes() == whole.read_bytes()
+
+def test_no_room(thousand, whole, tmp_path):
+    "A limit on the size of files takes the place of a full disk"
+    out,args = tmp_path/'a.csv',(thousand, '--faces', 'crop')
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
+    fails(*args, '--out', out, preexec_fn=limit, message=f'{out}.part cannot be written (File too large): make room; the same command, without --overwrite, goes on after ')
+    assert not out.exists() and 0 < rows_done(f'{out}.part') < 1000
+    assert predict(*args, '--out', out)[0] == 0
+    assert out.read_bytes() == whole.read_bytes() and {o.name for o in tmp_path.iterdir()} == {'a.csv'}
+
+@pytest.mark.parametrize('suffix', ['jpg', 'png'])
+def test_no_room_for_a_drawing(photo, tmp_path, suffix):
+    "It is whole, or it is not there"
+    path = tmp_path/f'a.{suffix}'
+    Image.open(photo).save(path)
+    args,limit = (path, '--out', 'a.csv', '--draw', 'drawn'),lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))
+    fails(*args, cwd=tmp_path, preexec_fn=limit, message=f'drawn/a.{suffix} cannot be written (File too large): make room, or choose another place; the same command')
+    assert not list((tmp_path/'drawn').iterdir())
+    assert predict(*args, cwd=tmp_path)[0] == 0
+    Image.open(tmp_path/'drawn'/f'a.{suffix}').load()
 
 # A cluster
 

@@ -5,11 +5,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from fastai.vision.all import Callback, EarlyStoppingCallback
 from safetensors.torch import load_file
 
+from fer_fastai.core import FERError
 from fer_fastai.data import read_fer
 from fer_fastai.recipes import Recipe
-from fer_fastai.train import fit_recipe, open_run, recipe_learner
+from fer_fastai.train import fit_recipe, recipe_learner
 
 processes = multiprocessing.get_context('forkserver')
 processes.set_forkserver_preload(['fer_fastai.train'])
@@ -81,6 +83,40 @@ def test_the_plateau_was_reached(tmp_path):
     "Otherwise the case above would test nothing of ReduceLROnPlateau's memory"
     finish(start(cases['plateau'][0], tmp_path, False))
     assert pd.read_csv(tmp_path/'history.csv').lr.nunique() > 1
+
+class Stop(Callback):
+    "Break a run down after two epochs"
+    order = 96
+    def after_epoch(self):
+        if self.epoch == 1: raise KeyboardInterrupt
+
+def fit(recipe, out, monkeypatch, fast, cbs=(), resume=False):
+    monkeypatch.setattr('fer_fastai.train.cpu_has_bf16', lambda: fast) # two more callbacks where it has
+    learn = recipe_learner(read_fer('sample').sample(0.1), recipe, out, list(cbs))
+    with learn.no_bar(): return learn,fit_recipe(learn, recipe, [1e-2], out, resume)
+
+@pytest.mark.parametrize('fast', [True, False])
+def test_resumed_with_other_callbacks(fast, tmp_path, monkeypatch):
+    "As on another device: the best epoch of both parts is kept, and so is what early stopping has counted"
+    recipe = Recipe('one', **tiny, epochs=4, ema=0.9, early_stop=4)
+    with pytest.raises(KeyboardInterrupt): fit(recipe, tmp_path, monkeypatch, fast, [Stop()])
+    saved = checkpoint(tmp_path)['cbs']
+    assert saved.keys() == {'keep_best', 'ema', 'early_stopping'}
+    done = pd.read_csv(tmp_path/'history.csv')
+    assert saved['keep_best'][0]['best'] == done.accuracy.max()
+    saved['keep_best'][0]['best'] = 2. # better than any epoch to come, so the weights must be those of the first part
+    torch.save({**checkpoint(tmp_path), 'cbs': saved}, tmp_path/'checkpoint'/'checkpoint.pth')
+    learn,history = fit(recipe, tmp_path, monkeypatch, not fast, resume=True)
+    assert len(history) == 4 and history.accuracy[:2].tolist() == done.accuracy.tolist()
+    assert_same(dict(learn.model.state_dict()), saved['keep_best'][0]['weights'])
+
+def test_two_callbacks_of_one_name(tmp_path, monkeypatch):
+    recipe = Recipe('one', **tiny, epochs=4, early_stop=4)
+    mine = lambda: EarlyStoppingCallback('valid_loss', patience=4)
+    with pytest.raises(KeyboardInterrupt): fit(recipe, tmp_path, monkeypatch, False, [mine(), Stop()])
+    assert [o['best'] < 1 for o in checkpoint(tmp_path)['cbs']['early_stopping']] == [False, True] # a loss, and an accuracy
+    with pytest.raises(FERError, match='what the callback early_stopping remembers'): fit(recipe, tmp_path, monkeypatch, False, resume=True)
+    assert len(fit(recipe, tmp_path, monkeypatch, False, [mine()], resume=True)[1]) == 4
 
 def test_command_line_killed_and_resumed(tmp_path):
     cmd = [Path(sys.executable).parent/'fer_train', 'sample', '--epochs', '3', '--emotions', 'happy,sad', '--out']

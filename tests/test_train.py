@@ -1,5 +1,5 @@
 "`train_fer`: each recipe trains, a run's files can be used, and a user's mistake ends in a message before anything is written"
-import json, subprocess, sys
+import json, shutil, subprocess, sys, threading
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +9,14 @@ import pytest
 import torch
 from fastai.vision.all import load_learner
 
-from fer_fastai.core import FERError, Preprocess
-from fer_fastai.data import read_fer
-from fer_fastai.export import load_fer_learner
+from fer_fastai.colorize import tone
+from fer_fastai.core import FERError, Preprocess, find_bundle
+from fer_fastai.data import FERData, read_fer
+from fer_fastai.export import load_fer_learner, save_bundle
 from fer_fastai.interpret import with_temperature
+from fer_fastai.models import fer_model
 from fer_fastai.recipes import find_recipe, recipes
-from fer_fastai.train import train_fer
+from fer_fastai.train import recipe_learner, train_fer
 
 few = read_fer('sample').sample(0.06)
 
@@ -49,9 +51,60 @@ def test_files_of_a_run(tmp_path):
     assert json.loads((out/'report.json').read_text())['test'] == report
     assert len(pd.read_csv(out/'history.csv')) == 2 and again.dls.vocab == config['labels']
 
+short = dict(epochs=1, lr=1e-3, bs=16, lr_find=False)
+
+def test_scores_of_another_protocol_say_so(tmp_path, capsys):
+    "Also where the recipe leaves it to the data"
+    data = read_fer('sample', protocol='public+private').sample(0.06)
+    train_fer(data, out=tmp_path/'run', **short)
+    recipe,report = (json.loads((tmp_path/'run'/f'{o}.json').read_text()) for o in ('recipe', 'report'))
+    assert recipe['recipe']['protocol'] == 'public+private'
+    assert list(report) == ['valid'] and report['valid']['split'] == 'valid (public+private)'
+    assert '| valid (public+private) |' in (tmp_path/'run'/'model'/'README.md').read_text()
+    assert 'valid (public+private) ' in capsys.readouterr().out
+
+class Painter:
+    "Colours no face like another and one not at all, and cannot be copied"
+    identity = 'Painter'
+    def __init__(self): self.lock,self.n = threading.Lock(),0
+    def __call__(self, img):
+        with self.lock: self.n += 1
+        if self.n == 2: raise OSError('no colour left')
+        return tone(img).point(lambda o: min(255, o + self.n % 100))
+
+def test_coloured_data_are_described_as_they_were_read(tmp_path, monkeypatch):
+    "Duplicates are found though their colours differ, and an image that stays gray is not left out"
+    monkeypatch.setenv('FER_FASTAI_CACHE', str(tmp_path/'cache'))
+    images = np.array(few.images)
+    images[few.idxs('test')[:3]] = images[few.idxs('train')[:3]]
+    data = FERData(few.df, images, vocab=few.vocab)
+    train_fer(data, out=tmp_path/'run', colorize=Painter(), **short)
+    recipe,report = (json.loads((tmp_path/'run'/f'{o}.json').read_text()) for o in ('recipe', 'report'))
+    assert recipe['recipe']['colorize'] == 'Painter' and recipe['data']['left_out'] == 0
+    assert data.in_train('test').sum() >= 3
+    assert report['test']['unseen']['n'] == (~data.in_train('test')).sum()
+
+def test_a_bundle_does_not_say_where_files_lie(tmp_path):
+    first = tmp_path/'runs'/'first'/'model'
+    shutil.copytree(find_bundle('fer48'), first)
+    train_fer(few, out=tmp_path/'run', start=first, teachers=[first.parent], **short)
+    config,card = ((tmp_path/'run'/'model'/o).read_text() for o in ('config.json', 'README.md'))
+    assert json.loads(config)['recipe']['start'] == 'first/model' and json.loads(config)['recipe']['teachers'] == ['first']
+    assert str(tmp_path) not in config + card
+    assert json.loads((tmp_path/'run'/'recipe.json').read_text())['recipe']['start'] == str(first) # to run it again
+
+def test_start_with_another_head(tmp_path):
+    args = dict(arch='cnn6', n_out=7, n_in=1, head=[64])
+    save_bundle(tmp_path/'model', fer_model(**args), Preprocess(), few.vocab, args)
+    with pytest.raises(FERError, match=r'does not fit; head is \[64\] there and \[512, 64\] here$'):
+        recipe_learner(few, find_recipe('cnn6', start=tmp_path/'model', bs=16))
+
 mistakes = dict(
     recipe=(dict(recipe='resnt34'), "unknown recipe 'resnt34': did you mean 'resnet34'?"),
     arch=(dict(arch='resnt18'), "unknown arch 'resnt18': did you mean 'resnet18'?"),
+    whole_arch=(dict(arch='vit_b_16'), "take that of timm, arch='vit_base_patch16_224'"),
+    ema=(dict(ema=2), 'ema=2: it must be a number between 0 and 1'),
+    start=(dict(start='nowhere'), 'nowhere: there is no such model'),
     field=(dict(epoch=3), "unknown field 'epoch': did you mean 'epochs'?"),
     schedule=(dict(schedule='one_cicle'), "did you mean 'one_cycle'?"),
     augmentation=(dict(augment={'flipp': {}}), "did you mean 'flip'?"),
@@ -103,7 +156,7 @@ def test_out_of_something_else(tmp_path):
     assert [o.name for o in tmp_path.iterdir()] == ['holiday.jpg']
 
 @pytest.mark.parametrize('args,message', [('sample --lr 0', 'lr=0.0: it must be a number above 0'), ('sample --epochs three', 'cannot be read'),
-                                          ('sample --fields {', 'cannot be read'), ('nowhere.csv', 'nowhere.csv')])
+                                          ('sample --fields {', '--fields {: this is no JSON'), ('nowhere.csv', 'nowhere.csv')])
 def test_command_line(args, message, tmp_path):
     r = subprocess.run([Path(sys.executable).parent/'fer_train', *args.split(), '--out', tmp_path/'run'], capture_output=True, text=True)
     assert r.returncode == 2 and r.stdout == ''

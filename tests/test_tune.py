@@ -1,5 +1,5 @@
 "A search on Ray Tune: what it finds, what it refuses, and that one that was killed goes on"
-import json, os, shutil, signal, subprocess, sys, time
+import json, os, shutil, signal, subprocess, sys, threading, time
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +12,7 @@ from fer_fastai.core import FERError
 ray = pytest.importorskip('ray')
 from ray import tune
 
+from fer_fastai.colorize import tone
 from fer_fastai.data import read_fer
 from fer_fastai.train import train_fer
 from fer_fastai.tune import plot_trials, tune_fer
@@ -113,6 +114,8 @@ def test_finished_search_gives_its_results(tmp_path, capsys):
 @pytest.mark.parametrize('space,message', [
     (dict(lrs=[1e-3]), "unknown field to search 'lrs': did you mean 'lr'"),
     (dict(epochs=[1, 2]), "unknown field to search 'epochs'"),
+    (dict(seed=[1, 2]), "unknown field to search 'seed'"),
+    (dict(head=[(64,)]), 'fer48 has a head of its own'),
     (dict(opt=['adam', 'sdg']), "unknown opt 'sdg': did you mean 'sgd'"),
     (dict(bs=[16, 0]), 'bs=0: it must be a whole number'),
     (dict(arch=['fer48', 'fer84']), "unknown arch 'fer84': did you mean 'fer48'"),
@@ -131,8 +134,8 @@ def test_ray_cannot_start(tmp_path, monkeypatch):
     assert not ray.is_initialized()
 
 def test_all_trials_failed(tmp_path, one_core):
-    with pytest.raises(FERError, match='all 2 trials failed, the first one with FERError: fer48 has a head of its own'):
-        tune_fer(faces(), space=dict(head=[(64,)]), n_trials=2, out=tmp_path/'search', **settings)
+    with pytest.raises(FERError, match='all 2 trials failed, the first one with FERError: alexnet does not take images of 48 px'):
+        tune_fer(faces(), space=dict(arch=['alexnet']), n_trials=2, out=tmp_path/'search', **settings)
 
 def test_test_split_is_not_seen_and_relative_paths_hold(tmp_path, one_core, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -143,6 +146,19 @@ def test_test_split_is_not_seen_and_relative_paths_hold(tmp_path, one_core, monk
     found = json.loads((tmp_path/'search'/'search.json').read_text())
     assert found['data']['fingerprint'] == rows.fingerprint and set(found['data']['counts']) == {'train', 'valid'}
     assert recipe.start == 'mine'
+
+class Painter:
+    "A colorizer that can neither be copied nor sent to another process"
+    identity = 'Painter'
+    def __init__(self): self.lock = threading.Lock()
+    def __call__(self, img): return tone(img)
+
+def test_in_colour_and_by_another_protocol(tmp_path, one_core, monkeypatch):
+    monkeypatch.setenv('FER_FASTAI_CACHE', str(tmp_path/'cache'))
+    data,painter = read_fer(faces(), protocol='public+private'),Painter()
+    recipe,_ = tune_fer(data, space=dict(lr=[1e-3]), n_trials=1, out=tmp_path/'search', colorize=painter, **{**settings, 'epochs': 1})
+    assert recipe.colorize is painter and recipe.protocol == 'public+private'
+    assert json.loads((tmp_path/'search'/'search.json').read_text())['recipe']['colorize'] == 'Painter'
 
 def test_import_is_light():
     subprocess.run([sys.executable, '-c', "import sys, fer_fastai.tune; assert 'ray' not in sys.modules"], check=True)

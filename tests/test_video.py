@@ -1,6 +1,5 @@
 "Videos with sound, from a phone, in a window: what needs FFmpeg, a screen or a process of its own"
 import os, shutil, subprocess, sys, time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -96,6 +95,17 @@ def test_ffmpeg_fails(folder, clip, monkeypatch):
     with pytest.warns(UserWarning, match='out2.mp4 is without sound: ffmpeg says no encoder today'):
         fer_video(clip, out=folder/'out2.mp4', faces='crop')
     assert len(list(read_video(folder/'out2.mp4'))) == 20
+
+def test_ffmpeg_interrupted(folder, clip, monkeypatch):
+    "Ctrl-C while it encodes leaves the silent video, too"
+    tools = folder/'slow'
+    tools.mkdir()
+    (tools/'ffmpeg').write_text('#!/bin/sh\nkill -INT $PPID\nexec sleep 60\n')
+    (tools/'ffmpeg').chmod(0o755)
+    monkeypatch.setenv('PATH', f'{tools}:{os.environ["PATH"]}')
+    with pytest.warns(UserWarning, match='out4.mp4 is without sound: ffmpeg was interrupted'):
+        assert len(fer_video(clip, out=folder/'out4.mp4', faces='crop')) == 20
+    assert len(list(read_video(folder/'out4.mp4'))) == 20
 
 def test_without_ffmpeg(folder, clip, monkeypatch):
     monkeypatch.setenv('PATH', '')
