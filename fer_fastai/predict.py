@@ -43,7 +43,7 @@ def _check_net(session, labels, pre, path):
     shape = [len(pre.mode), pre.size, pre.size]
     if takes[0][1][1:] != shape: raise FERError(f'{path}: the network takes pictures of shape {takes[0][1][1:]}, and config.json says {shape}')
 
-# %% ../nbs/13_predict.ipynb #a94018e4
+# %% ../nbs/13_predict.ipynb #475c21ac
 class FER:
     "A predictor of facial expressions"
     def __init__(self,
@@ -53,9 +53,7 @@ class FER:
     ):
         folder,name = _find(bundle)
         config = read_bundle(folder, [name])
-        try: self.pre = Preprocess(**config['preprocess'])
-        except TypeError as e: raise FERError(f'{folder/"config.json"}: "preprocess" is not understood ({e}): pip install -U fer_fastai') from e
-        self.config,self.labels,self.detector = config,config['labels'],detector
+        self.config,self.labels,self.pre,self.detector = config,config['labels'],Preprocess(**config['preprocess']),detector
         self.path = folder/name
         self.session = _session(self.path, threads)
         _check_net(self.session, self.labels, self.pre, self.path)

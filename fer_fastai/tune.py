@@ -221,7 +221,7 @@ def tune_fer(
         results = _tuner(domains, n_trials, trial, data, out, resources or dict(cpu=1, gpu=0.25*torch.cuda.is_available())).fit()
     return _finish_search(r, results, list(domains), n_trials, out)
 
-# %% ../nbs/18_tune.ipynb #8ac7c6b3
+# %% ../nbs/18_tune.ipynb #490e864e
 def _scale(values):
     "Positions from 0 to 1, and the ticks of an axis: {value: position}"
     if not all(isinstance(o, (int, float, np.number)) for o in values):
@@ -235,9 +235,10 @@ def _scale(values):
     at = lambda o: float((f(o) - f(low))/(f(high) - f(low)))
     marks = LogLocator(subs=(1, 3) if high < 1000*low else (1,)) if log else MaxNLocator(5)
     few = len(set(values)) < 7 and all(o == int(o) for o in values)
-    return [at(o) for o in values], {o: at(o) for o in (sorted(set(values)) if few else marks.tick_values(low, high)) if low <= o <= high}
+    between = [o for o in marks.tick_values(low, high) if low < o < high and 0.06 < at(o) < 0.94]
+    return [at(o) for o in values], {o: at(o) for o in (sorted(set(values)) if few else (low, *between, high))}
 
-# %% ../nbs/18_tune.ipynb #b90904c4
+# %% ../nbs/18_tune.ipynb #43dcd329
 def plot_trials(
     trials # DataFrame with a row for each trial, the best one first, as `tune_fer` gives it or as it stands in trials.csv
 )->plt.Figure: # with an axis for each field that was searched, and one for the accuracy
@@ -252,7 +253,7 @@ def plot_trials(
         ax.axvline(i, color='black', lw=0.8, zorder=0)
         for v,y in ticks[i].items():
             text = f'{v:.1%}' if k == 'accuracy' else _short(v)
-            ax.annotate(text, (i, y), (4, 0), textcoords='offset points', va='center', fontsize=9, bbox=dict(fc='white', ec='none', alpha=0.8, pad=0.5))
+            ax.annotate(text, (i, y), (4, 0), textcoords='offset points', va='center', fontsize=9, zorder=9, bbox=dict(fc='white', ec='none', pad=0.5))
     ax.set(xticks=range(len(names)), xticklabels=names, yticks=[], ylim=(-0.05, 1.05), title=f'the best of {len(df)}: {df.accuracy.max():.1%}')
     for o in ax.spines.values(): o.set_visible(False)
     return fig
