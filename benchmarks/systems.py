@@ -85,13 +85,14 @@ def row(name, args):
             'valid': percent(report['valid']), 'test': percent(report['test']), 'the source reports': reported.get(name, '-')}
 
 def write_table(args):
+    "The table, which also goes into the file `out`"
     rows = [row(o, args) for o in recipes if o != 'fer48_large']
     line = lambda cells: f'| {" | ".join(map(str, cells))} |'
     text = '\n'.join([line(rows[0]), line(['---']*len(rows[0])), *(line(o.values()) for o in rows)])
-    print(text)
     if args.out:
         head = args.out.read_text().partition('\n| recipe')[0].rstrip('\n') if args.out.exists() else '# The systems, side by side'
         args.out.write_text(f'{head}\n\n{text}\n')
+    return text
 
 if __name__ == '__main__':
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -109,4 +110,5 @@ if __name__ == '__main__':
     data = read_fer(args.data)
     for name in args.recipes:
         run(name, data, args.budget/len(args.recipes), args)
-        write_table(args)
+        table = write_table(args)
+    print(table)

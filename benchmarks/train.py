@@ -42,7 +42,8 @@ def steps(data, recipe, args):
     n = min(args.batches, len(learn.dls.train))
     with learn.no_bar(), learn.no_logging(), learn.added_cbs(Stop(n)): # the warm-up, in which the optimizer is made
         learn.fit(1, 1e-3)
-        resident = [(x.contiguous(memory_format=torch.channels_last), y) for x,y in islice(learn.dls.train, n)]
+        plain = lambda o: o.as_subclass(torch.Tensor) # as fastai's `CastToTensor` gives them to the network
+        resident = [(plain(x).contiguous(memory_format=torch.channels_last), plain(y)) for x,y in islice(learn.dls.train, n)]
         low = torch.autocast(device.type, torch.bfloat16, enabled=device.type == 'cuda' or cpu_has_bf16())
         def bare():
             learn.model.train()
