@@ -282,8 +282,9 @@ def predict_files(
     check_name('faces', faces, ['detect', 'crop'])
     fer,found = fer or FER(),_found(source, draw)
     table = _Table(out, fer, _settings(fer, faces, tta, draw), overwrite)
-    files = table.left(list(found))
-    to = _drawings(found, draw, table.drawn(list(found))) if draw else None
+    every = list(found)
+    files = table.left(every)
+    to = _drawings(found, draw, table.drawn(every)) if draw else None
     table.start(map(to, files[:_part]) if to else [])
     start,before = time.perf_counter(),table.counts()
     update = _bar(len(files))

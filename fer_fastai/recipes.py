@@ -39,6 +39,11 @@ def _plain(v):
     if isinstance(v, Path): return str(v)
     return v.tolist() if isinstance(v, (np.generic, np.ndarray)) else v
 
+def _field(k, v):
+    "A field's value with tuples for lists, and for a single teacher"
+    if k == 'teachers' and v: return tuple(str(o) for o in L(v))
+    return tuple(v) if isinstance(v, list) and k in ('emotions', 'head', 'exports', 'epochs', 'lr') else v
+
 # %% ../nbs/08_recipes.ipynb #c7b50d86
 @dataclass(frozen=True)
 class Recipe:
@@ -84,10 +89,7 @@ class Recipe:
     seed:int = 42 # of every random number in the run
 
     def __post_init__(self):
-        for k,v in vars(self).items(): object.__setattr__(self, k, _plain(v))
-        if self.teachers: object.__setattr__(self, 'teachers', tuple(str(o) for o in L(self.teachers)))
-        for k in ('emotions', 'head', 'exports', 'epochs', 'lr'):
-            if isinstance(getattr(self, k), list): object.__setattr__(self, k, tuple(getattr(self, k)))
+        for k,v in vars(self).items(): object.__setattr__(self, k, _field(k, _plain(v)))
 
 # %% ../nbs/08_recipes.ipynb #80ffcc90
 @patch

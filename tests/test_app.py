@@ -17,6 +17,7 @@ from fer_fastai.sample import draw_face
 pytest.importorskip('gradio')
 playwright = pytest.importorskip('playwright.sync_api')
 expect = playwright.expect
+expect.set_options(timeout=20_000)
 chromium = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
 pytestmark = pytest.mark.skipif(chromium is None, reason='there is no Chromium on the PATH')
 

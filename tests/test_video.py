@@ -84,25 +84,24 @@ def test_every_kind(folder, phone, clip):
     (folder/'joined.ts').write_bytes(2*(folder/'half.ts').read_bytes()) # its times begin anew in the middle
     np.testing.assert_allclose([o[1] for o in read_video(folder/'joined.ts')], np.arange(40)/10, atol=.002)
 
+def ffmpeg_is(tools, script, monkeypatch):
+    "Put a shell script of that name before the real one"
+    tools.mkdir()
+    (tools/'ffmpeg').write_text(f'#!/bin/sh\n{script}\n')
+    (tools/'ffmpeg').chmod(0o755)
+    monkeypatch.setenv('PATH', f'{tools}:{os.environ["PATH"]}')
+
 @needs_ffmpeg
 def test_ffmpeg_fails(folder, clip, monkeypatch):
     "The silent video stays, with a warning"
-    tools = folder/'tools'
-    tools.mkdir()
-    (tools/'ffmpeg').write_text('#!/bin/sh\necho no encoder today >&2\nexit 1\n')
-    (tools/'ffmpeg').chmod(0o755)
-    monkeypatch.setenv('PATH', f'{tools}:{os.environ["PATH"]}')
+    ffmpeg_is(folder/'tools', 'echo no encoder today >&2\nexit 1', monkeypatch)
     with pytest.warns(UserWarning, match='out2.mp4 is without sound: ffmpeg says no encoder today'):
         fer_video(clip, out=folder/'out2.mp4', faces='crop')
     assert len(list(read_video(folder/'out2.mp4'))) == 20
 
 def test_ffmpeg_interrupted(folder, clip, monkeypatch):
     "Ctrl-C while it encodes leaves the silent video, too"
-    tools = folder/'slow'
-    tools.mkdir()
-    (tools/'ffmpeg').write_text('#!/bin/sh\nkill -INT $PPID\nexec sleep 60\n')
-    (tools/'ffmpeg').chmod(0o755)
-    monkeypatch.setenv('PATH', f'{tools}:{os.environ["PATH"]}')
+    ffmpeg_is(folder/'slow', 'kill -INT $PPID\nexec sleep 60', monkeypatch)
     before = signal.signal(signal.SIGINT, signal.default_int_handler) # a job in the background is started with SIGINT ignored
     try:
         with pytest.warns(UserWarning, match='out4.mp4 is without sound: ffmpeg was interrupted'):
