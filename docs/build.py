@@ -1,6 +1,7 @@
 "Build the documentation site, or README.md, from the notebooks"
 import os, re, shutil
 from dataclasses import is_dataclass
+from functools import cache
 from importlib import import_module
 from inspect import isclass
 from itertools import groupby
@@ -13,8 +14,8 @@ from fastcore.nbio import mk_cell, nb2str, read_nb
 from fastcore.script import call_parse
 from nbdev.config import get_config, nbpath2html
 from nbdev.doclinks import NbdevLookup, nbglob
-from nbdev.process import Processor
-from nbdev.processors import FilterDefaults, FrontmatterProc, clean_show_doc, exec_show_docs, insert_warning
+from nbdev.process import NBProcessor, Processor
+from nbdev.processors import FilterDefaults, FrontmatterProc, add_show_docs, clean_show_doc, exec_show_docs, insert_warning
 from sphinx.cmd.build import main as sphinx
 
 docs = Path(__file__).resolve().parent
@@ -44,6 +45,13 @@ class show_docs(Processor):
         link = f'<a class="source" id="{name.lower()}" href="{NbdevLookup().code(name)}">source</a>'
         return mk_cell(f'### {name}\n\n{link}\n\n{document(eval(name, vars(module)), module)}', 'markdown')
 
+@cache
+def entries():
+    "The names, in lower case, that have an entry of their own on the site"
+    nbs = [NBProcessor(o, procs=add_show_docs) for o in nbglob()]
+    for o in nbs: o.process()
+    return {c.source[len('show_doc('):-1].lower() for o in nbs for c in o.nb.cells if getattr(c, 'has_sd', False)}
+
 class PageProcs(FilterDefaults):
     "nbdev's own steps; but nothing is run, and what is meant for Quarto alone is left out"
     def base_procs(self):
@@ -56,13 +64,16 @@ def page(fn): # path of a notebook
     PageProcs()(nb)
     folder = fn.relative_to(cfg.nbs_path).parent
     def link(m): return f']({cfg.doc_url}/{page_name(folder/m[1])}{(m[2] or "").lower()})'
+    def name(m): return m[0] if m[2] in entries() else m[1] # nbdev links every name of the library
     for c in nb.cells:
         if c.cell_type == 'code':
             c.source = re.sub(r'^#\|.*\n?', '', c.source, flags=re.M)
             for o in c.outputs:
                 if o.output_type == 'execute_result': o.execution_count = 1 # pandoc wants a number, and nbdev-clean takes it away
                 if 'image/jpeg' in o.get('data', {}): o.data.pop('image/png', None) # Pillow gives both
-        else: c.source = re.sub(r'\]\(([\w/.]+\.ipynb)(#\S*)?\)', link, c.source)
+        else:
+            c.source = re.sub(rf'\[(`[^`]+`)\]\({cfg.doc_url}/[^)]+#([^)]+)\)', name, c.source)
+            c.source = re.sub(r'\]\(([\w/.]+\.ipynb)(#\S*)?\)', link, c.source)
     return nb
 
 def make_readme(out): # path of the file
@@ -85,15 +96,16 @@ def make_site(out): # path of the folder
     nbs = sorted(nbglob(as_path=True), key=lambda o: (o.name != 'index.ipynb', o))
     names = [page_name(o.relative_to(cfg.nbs_path)).removesuffix('.html') for o in nbs]
     with TemporaryDirectory() as tmp:
-        src = Path(tmp)/'src'
+        src,site = Path(tmp)/'src',Path(tmp)/'site' # myst-nb leaves a folder beside the site
         for nb,name in zip(map(page, nbs), names):
             if name == 'index': nb.cells.append(sidebar(names[1:]))
             (src/name).parent.mkdir(parents=True, exist_ok=True)
             (src/f'{name}.ipynb').write_text(nb2str(nb), encoding='utf-8')
-        if rc := sphinx(['-q', '-W', '-c', str(docs), '-d', f'{tmp}/doctrees', str(src), str(out)]): raise SystemExit(rc)
-    for html in out.rglob('*.html'):
-        here = '../'*len(html.relative_to(out).parent.parts)
-        html.write_text(html.read_text(encoding='utf-8').replace(f'href="{cfg.doc_url}/', f'href="{here}'), encoding='utf-8')
+        if rc := sphinx(['-q', '-W', '-c', str(docs), '-d', f'{tmp}/doctrees', str(src), str(site)]): raise SystemExit(rc)
+        for html in site.rglob('*.html'):
+            here = '../'*len(html.relative_to(site).parent.parts)
+            html.write_text(html.read_text(encoding='utf-8').replace(f'href="{cfg.doc_url}/', f'href="{here}'), encoding='utf-8')
+        shutil.copytree(site, out, dirs_exist_ok=True)
 
 @call_parse
 def main(

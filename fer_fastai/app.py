@@ -12,10 +12,11 @@ import base64, html, io, re, shutil, sys, time
 from dataclasses import replace
 from pathlib import Path
 
+from fastcore.basics import listify
 from PIL import Image
 
 from .core import FERError, atomic
-from .faces import _crop, _damage, detect, open_image
+from .faces import _crop, _damage, _opened, detect, open_image
 from .folders import _clean_rows
 from .predict import FER, Faces, _color, _columns, _find, annotate
 from .video import Tracker
@@ -34,7 +35,7 @@ _max_file_size = '20mb' # of one file, as Gradio reads it
 
 def _pixels(path):
     try:
-        with Image.open(path) as img: return img.width*img.height
+        with _opened(path) as img: return img.width*img.height
     except (Image.DecompressionBombError, *_damage): return 0 # `open_image` says what is wrong
 
 def _open(path, name):
@@ -118,7 +119,7 @@ def _name(bundle):
 def _load(models):
     "Name of each model to its predictor and what its card says"
     res = {}
-    for o in [*(models or []), None]:
+    for o in [*listify(models), None]:
         if (name := _name(o)) in res: raise FERError(f'two models are called {name}, after their folders: rename one')
         res[name] = FER(o),_about(_find(o)[0]/'README.md')
     return res
@@ -196,7 +197,7 @@ def _photo_tab(gr, models, picker):
             return None,None,''
         return gr.skip(),_drawing(img, found),_cards(img, found) + (_link(_frame([found], fer.labels)) if found else '')
     gr.on([photo.input, picker.change], look, [photo, picker], [photo, drawn, cards], preprocess=False,
-          show_progress_on=drawn, trigger_mode='always_last')
+          show_progress_on=drawn, trigger_mode='always_last', concurrency_id='upload')
 
 # %% ../nbs/16_app.ipynb #af48e634
 def _total(photos):
@@ -226,7 +227,7 @@ def _many_tab(gr, models, picker):
         df = _frame(photos, fer.labels)
         return pictures,_total(photos) + _link(df),gr.update(value=_shown(df, fer.labels), visible=True)
     gr.on([files.change, picker.change], look, [files, picker], [gallery, total, table], preprocess=False,
-          show_progress_on=gallery, trigger_mode='always_last')
+          show_progress_on=gallery, trigger_mode='always_last', concurrency_id='upload')
 
 # %% ../nbs/16_app.ipynb #d8256f3b
 def _now(emotion): return f'<p class="fer-note" role="status">Now: <b>{html.escape(emotion)}</b></p>'
@@ -254,7 +255,7 @@ For each face, how probable it is that people who label such pictures would give
 Pictures go to the computer that runs this page and nowhere else. What was uploaded is deleted there within half an hour."""
 
 def make_app(
-    models=None # list of bundles, folders of training runs or .onnx files to choose from, besides the model that comes with the package
+    models=None # a bundle, folder of a training run or .onnx file, or a list of them, to choose from besides the model that comes with the package
 ): # `gr.Blocks`
     "Make the page, to open it with `fer_app` or to put it into an app of your own"
     gr = _gradio()
@@ -275,7 +276,7 @@ def make_app(
 
 # %% ../nbs/16_app.ipynb #0f176bdd
 def fer_app(
-    models=None, # list of bundles, folders of training runs or .onnx files to choose from, besides the model that comes with the package
+    models=None, # a bundle, folder of a training run or .onnx file, or a list of them, to choose from besides the model that comes with the package
     port=None, # of the page; None for the first free one from 7860
     share=False, # give the page a public address for three days, through Gradio's servers
     browser=False # open the page in the browser of this machine
@@ -330,7 +331,7 @@ def export_space(
     _load(models)
     with atomic(folder) as tmp:
         tmp.mkdir()
-        paths = [_copy_model(o, tmp) for o in models or []]
+        paths = [_copy_model(o, tmp) for o in listify(models)]
         (tmp/'README.md').write_text(_readme.format(gradio=gradio, python='{}.{}'.format(*sys.version_info)), encoding='utf-8')
         (tmp/'app.py').write_text(_app.format(models=paths or ''), encoding='utf-8')
         (tmp/'requirements.txt').write_text(_requirements, encoding='utf-8')

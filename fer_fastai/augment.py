@@ -66,7 +66,8 @@ def augment_tfms(
 )->list: # fastai transforms
     "The batch transforms that `augment` names"
     tfms,each = L(),[]
-    for name,kwargs in (augment or {}).items():
+    first = lambda o: not {'mode', 'size', 'pad_mode'} & set(o[1]) # fastai joins affine transforms with the settings of the first
+    for name,kwargs in sorted((augment or {}).items(), key=first):
         f = augmentations[check_name('augmentation', name, augmentations)]
         for k in kwargs: check_name(f'argument of {name}', k, inspect.signature(f).parameters)
         try: made = f(**kwargs)

@@ -157,7 +157,7 @@ def fer_app(
         print(f'wrote {folder}: hf upload <you>/<name> {folder} --repo-type space')
 
 # %% ../nbs/17_cli.ipynb #fa03d002
-def _check_data(source, to_csv, fetch, emotions, protocol, bad):
+def _check_data(source, to_csv, to_folder, fetch, emotions, protocol, bad):
     check_name('protocol', protocol, ('official', 'public+private'))
     check_name('bad', bad, ('raise', 'skip'))
     if fetch and source: raise FERError(f'--fetch downloads FER2013, and {source} is another source: leave one of them out')
@@ -165,6 +165,8 @@ def _check_data(source, to_csv, fetch, emotions, protocol, bad):
         for o in emotions or (): check_name('emotion', emotion_name(o) or o, EMOTIONS)
     if to_csv and not to_csv.lower().endswith('.csv'): raise FERError(f'--to-csv {to_csv}: the name of a pixel CSV ends in .csv')
     if to_csv and os.path.exists(to_csv): raise FERError(f'{to_csv} is there already: write to another file')
+    if to_folder and os.path.exists(to_folder) and (os.path.isfile(to_folder) or os.listdir(to_folder)):
+        raise FERError(f'{to_folder} is not empty: give a new folder')
 
 @call_parse(pos=['source'])
 def fer_data(
@@ -179,7 +181,7 @@ def fer_data(
     "Show what is in a data set, and write it in another form"
     with _at_terminal():
         emotions = _numbers(emotions, str)
-        _check_data(source, to_csv, fetch, emotions, protocol, bad)
+        _check_data(source, to_csv, to_folder, fetch, emotions, protocol, bad)
         from fer_fastai.data import fetch_fer, read_fer
         data = read_fer(fetch_fer() if fetch else source or 'sample', emotions=emotions, protocol=protocol, bad=bad)
         print(f'{data}\n\n{data.counts().to_string()}')

@@ -68,10 +68,10 @@ def atomic(
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        folder = tempfile.TemporaryDirectory(prefix=f'.tmp-{path.name}-', dir=path.parent)
+        folder = tempfile.TemporaryDirectory(prefix=f'.tmp-{path.name[:60]}-', dir=path.parent)
     except OSError as e: raise FERError(f'{path} cannot be written, its folder can neither be made nor written to ({e.strerror}): choose another one') from e
     with folder as d:
-        tmp,old = Path(d)/path.name,Path(d)/f'{path.name}.old'
+        tmp,old = Path(d)/path.name,Path(d)/f'old-{path.name[:60]}'
         try: yield tmp
         except OSError as e:
             if e.errno not in _full: raise

@@ -517,7 +517,7 @@ def _row_array(o, shape):
 
 def _read_arrays(values):
     "The good images, uint8 of shape (n, height, width), and what is wrong with each, from a list of strings or arrays"
-    if isinstance(values[0], str):
+    if any(isinstance(o, str) for o in values):
         texts = [str(o).encode() for o in values]
         px, bad = _read_rows(texts, _side(texts))
         return px[bad == ''], bad

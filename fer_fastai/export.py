@@ -95,6 +95,20 @@ class _Calibration(CalibrationDataReader):
         x = next(self.batches, None)
         return None if x is None else {'image': x}
 
+def _pools_as_convs(model):
+    "Write average pooling, where its windows fill the picture without overlap, as a convolution of each channel by itself"
+    shapes = {o.name: [d.dim_value for d in o.type.tensor_type.shape.dim] for o in onnx.shape_inference.infer_shapes(model).graph.value_info}
+    for o in model.graph.node:
+        if o.op_type != 'AveragePool': continue
+        at = {a.name: onnx.helper.get_attribute_value(a) for a in o.attribute}
+        c,*sides = shapes[o.input[0]][1:]
+        k = at['kernel_shape']
+        if any(at.get('pads', [])) or at.get('strides') != k or not c or any(side % n for side,n in zip(sides, k)): continue
+        weight = onnx.numpy_helper.from_array(np.full((c, 1, *k), 1/np.prod(k), np.float32), f'{o.output[0]}_weight')
+        model.graph.initializer.append(weight)
+        o.CopyFrom(onnx.helper.make_node('Conv', [o.input[0], weight.name], o.output, o.name, kernel_shape=k, strides=k, group=c))
+    return model
+
 def quantize_onnx(
     path, # an .onnx file as `export_onnx` writes it, which is replaced
     images # faces of the train split as `Preprocess.batch` gives them, float32 of shape (images, channels, size, size)
@@ -104,8 +118,8 @@ def quantize_onnx(
     del model.graph.value_info[:] # shapes that no longer hold once batch norms are folded into convolutions
     with atomic(path) as tmp:
         onnx.save(model, tmp)
-        quant_pre_process(tmp, tmp.with_name('folded.onnx'), skip_symbolic_shape=True)
-        quantize_static(tmp.with_name('folded.onnx'), tmp, _Calibration(images), per_channel=True, reduce_range=True,
+        quant_pre_process(tmp, tmp, skip_symbolic_shape=True)
+        quantize_static(_pools_as_convs(onnx.load(tmp)), tmp, _Calibration(images), per_channel=True, reduce_range=True,
                         activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, # the pair that ONNX Runtime has the fastest kernels for
                         op_types_to_quantize=['Conv', 'Gemm', 'MatMul', 'Relu', 'Add', 'MaxPool', 'AveragePool', 'GlobalAveragePool', 'Reshape'])
     return Path(path)

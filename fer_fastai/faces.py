@@ -20,17 +20,21 @@ from .core import FERError, _damage, _flatten, _upright
 def _readable(o):
     "What `Image.open` can open, and its name in messages"
     if isinstance(o, (str, Path)):
-        if not Path(o).exists(): raise FERError(f'{o}: there is no such file')
-        if Path(o).is_dir(): raise FERError(f'{o} is a folder, where an image is needed: give its files, as in list(Path(...).glob("*.jpg"))')
-        if not Path(o).stat().st_size: raise FERError(f'{o} is empty: 0 bytes')
+        try:
+            if not Path(o).exists(): raise FERError(f'{o}: there is no such file')
+            if Path(o).is_dir(): raise FERError(f'{o} is a folder, where an image is needed: give its files, as in list(Path(...).glob("*.jpg"))')
+            if not Path(o).stat().st_size: raise FERError(f'{o} is empty: 0 bytes')
+        except OSError as e: raise FERError(f'{o} cannot be read: {e.strerror}') from e
         return o, str(o)
     name = 'the bytes' if isinstance(o, (bytes, bytearray, memoryview)) else str(getattr(o, 'name', 'the file object'))
-    if hasattr(o, 'read'): o = o.read()
+    try: o = o.read() if hasattr(o, 'read') else o
+    except (OSError, ValueError) as e: raise FERError(f'{name} cannot be read ({e}): open it with mode "rb"') from e
     if not isinstance(o, (bytes, bytearray, memoryview)):
         raise FERError(f'{name} gives {type(o).__name__}: an image is a path, bytes, an open binary file, a PIL image or an array')
     if not len(o): raise FERError(f'{name}: 0 bytes are left to read')
     return io.BytesIO(o), name
 
+# %% ../nbs/12_faces.ipynb #8d2bd8c2
 def _register_heif():
     "Teach Pillow the photos of iPhones, where pillow-heif is installed"
     try: from pillow_heif import register_heif_opener
@@ -38,19 +42,26 @@ def _register_heif():
     register_heif_opener()
     return True
 
+def _opened(file):
+    "As `Image.open`, for the photos of iPhones as well"
+    try: return Image.open(file)
+    except UnidentifiedImageError:
+        if not _register_heif(): raise
+        return Image.open(file)
+
 def open_image(
     img # path, bytes, open binary file, PIL image, or array: (height, width) with 1, 3 or 4 channels at the end if any; uint8, uint16, or floats 0 to 1
 )->Image.Image: # 'L' or 'RGB', upright; `info['note']` says so where it is one frame of several
     "Open a picture of any kind, upright, in gray or RGB"
     if isinstance(img, np.ndarray): return _flatten(img, 'the array')
     file,name = (None, getattr(img, 'filename', '') or 'the image') if isinstance(img, Image.Image) else _readable(img)
-    known = Path(name).suffix.lower() not in ('.heic', '.heif') or _register_heif()
     try:
         if file is None: return _upright(img, name)
-        with Image.open(file) as img: return _upright(img, name)
+        with _opened(file) as img: return _upright(img, name)
     except FERError: raise
     except UnidentifiedImageError:
-        raise FERError(f'{name} is no image, or of a kind that Pillow does not know' + ('' if known else ': pip install pillow-heif reads the kind of its name')) from None
+        hint = ': pip install pillow-heif reads the kind of its name' if Path(name).suffix.lower() in ('.heic', '.heif') and not _register_heif() else ''
+        raise FERError(f'{name} is no image, or of a kind that Pillow does not know{hint}') from None
     except Image.DecompressionBombError:
         raise FERError(f'{name} has more than {2*Image.MAX_IMAGE_PIXELS:,} pixels, the limit of twice PIL.Image.MAX_IMAGE_PIXELS') from None
     except _damage as e: raise FERError(f'{name} cannot be read: {e.strerror}' if getattr(e, 'errno', None) else f'{name}: the image is damaged ({e})') from e

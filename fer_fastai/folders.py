@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 from fastcore.basics import chunked, num_cpus, patch
@@ -130,9 +131,8 @@ def _clean_rows(found): return [{k: _written(v) for k,v in row.items()} for row 
 
 def _text(rows, columns, suffix):
     if suffix != '.csv': return ''.join(json.dumps({k: o.get(k) for k in columns}, ensure_ascii=False) + '\n' for o in rows)
-    f = io.StringIO()
-    csv.DictWriter(f, columns, lineterminator='\n').writerows(rows)
-    return f.getvalue()
+    w = csv.DictWriter(SimpleNamespace(write=lambda line: line.removesuffix('\r\n') + '\n'), columns)
+    return ''.join(map(w.writerow, rows)) # `writerow` returns what `write` does
 
 # %% ../nbs/14_folders.ipynb #acb88ce3
 def _need_pyarrow(what):
@@ -189,7 +189,7 @@ class _Table:
 def _sweep(paths):
     "Remove what `atomic` leaves behind at these paths when its process is killed"
     for path in map(Path, paths):
-        for o in path.parent.glob(f'.tmp-{glob.escape(path.name)}-????????'):
+        for o in path.parent.glob(f'.tmp-{glob.escape(path.name[:60])}-????????'):
             if o.is_dir(): shutil.rmtree(o)
 
 # %% ../nbs/14_folders.ipynb #2ba2d9e3
@@ -323,6 +323,7 @@ def predict_ray(
     check_name('faces', faces, ['detect', 'crop'])
     out,files = Path(os.path.abspath(out)),[dict(file=os.path.abspath(o)) for o in _found(source)]
     if out.exists() and not overwrite: raise FERError(f'{out} is there already: write to another folder, or give overwrite=True to replace it')
+    if bundle and os.path.exists(bundle): bundle = os.path.abspath(bundle) # rather than the name of a model that comes with the package
     FER(bundle) # a mistake shows here rather than on another machine
     if not ray.is_initialized(): ray.init()
     ray.data.DataContext.get_current().execution_options.preserve_order = True

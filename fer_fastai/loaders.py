@@ -112,8 +112,9 @@ def fer_dblock(
     item_tfms=None # transforms of single images, after `pre` and before they are collected in a batch
 )->DataBlock:
     "The `DataBlock` of faces and emotions, with a third subset where there is a test split"
-    gray = pre.mode == 'L'
-    tfms = augment_tfms(augment)
+    gray,side,tfms = pre.mode == 'L',pre.net_size or pre.size,augment_tfms(augment)
+    for k,o in (augment or {}).items():
+        if o.get('size') not in (None, side): raise FERError(f"augment {k}: size={o['size']}, and the network takes {side} px; that is the `size` of the recipe, or of `fer_preprocess`")
     if pre.net_size: tfms.append(Enlarge(pre.net_size))
     if gray and len(pre.mean) > 1: tfms.append(Repeat(len(pre.mean)))
     return DataBlock(blocks=(ImageBlock(PILFace if gray else PILImage), CategoryBlock(vocab=data.vocab, sort=False)),

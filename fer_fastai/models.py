@@ -138,11 +138,15 @@ def _body(arch, n_in, pretrained):
     if isinstance(f, str): return body, body.model.num_features, not body.needs_pool
     return body, num_features_model(nn.Sequential(*body.children())), False
 
-# %% ../nbs/07_models.ipynb #a22e3012
-def _check_head(arch, head, pool):
-    "Raise a `FERError` where `arch` has a head of its own and another one is asked for"
-    fixed = [k for k,v in dict(head=head, pool=pool).items() if v is not None and (k, arch) != ('head', 'cnn6')]
-    if arch in _ours and fixed: raise FERError(f'{arch} has a head of its own: leave out {fixed[0]} ({fixed[0]}=None)')
+# %% ../nbs/07_models.ipynb #40be1fba
+def _own_head(arch): return arch in _ours and arch != 'cnn6'
+
+def _check_ours(arch, pretrained, head, pool):
+    "Raise a `FERError` where one of our own networks is asked for what it does not have"
+    if arch not in _ours: return
+    if pretrained: raise FERError(f'{arch} has no weights from ImageNet: leave out pretrained (pretrained=False); a recipe can start from a trained one, start=')
+    for k,ok in dict(head=head is None or not _own_head(arch), pool=pool is None).items():
+        if not ok: raise FERError(f'{arch} has a head of its own: leave out {k} ({k}=None)')
 
 # %% ../nbs/07_models.ipynb #9f629da4
 def fer_model(
@@ -154,7 +158,7 @@ def fer_model(
     pool=None # name in `pools`
 )->nn.Module: # a body and a head; logits of shape (batch, n_out)
     "The network named `arch` for `n_out` emotions"
-    _check_head(arch, head, pool)
+    _check_ours(arch, pretrained, head, pool)
     if arch in _ours: return _ours[arch](n_out, n_in, **({} if head is None else {'head': head}))
     body,nf,flat = _body(arch, n_in, pretrained)
     top = fer_head(nf, n_out, head, pool, flat)

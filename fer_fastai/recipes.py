@@ -8,7 +8,7 @@ Docs: https://fer-fastai.github.io/fer_fastai/recipes.html.md"""
 __all__ = ['optimizers', 'schedules', 'recipes', 'Recipe', 'find_recipe']
 
 # %% ../nbs/08_recipes.ipynb #fa410846
-import inspect
+import inspect, json
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import partial
@@ -22,11 +22,11 @@ from fastcore.docments import docments
 from .augment import augment_tfms
 from .colorize import find_colorizer
 from .core import FERError, check_name, find_bundle
-from .models import _check_head, find_arch, pools
+from .models import _check_ours, find_arch, pools
 
 # %% ../nbs/08_recipes.ipynb #18d7e31a
 _torch = dict(sqr_mom=0.999, eps=1e-8) # PyTorch's defaults
-optimizers = dict(fastai_adam=Adam, adam=partial(Adam, decouple_wd=False, **_torch), adamw=partial(Adam, **_torch), sgd=partial(SGD, mom=0.9), radam=RAdam, ranger=ranger)
+optimizers = dict(fastai_adam=Adam, adam=partial(Adam, decouple_wd=False, wd=0., **_torch), adamw=partial(Adam, **_torch), sgd=partial(SGD, mom=0.9), radam=RAdam, ranger=ranger)
 
 # %% ../nbs/08_recipes.ipynb #3bb7ef54
 schedules = dict(fine_tune=Learner.fine_tune, one_cycle=Learner.fit_one_cycle, flat_cos=Learner.fit_flat_cos, constant=Learner.fit, plateau=ReduceLROnPlateau)
@@ -40,8 +40,9 @@ def _plain(v):
     return v.tolist() if isinstance(v, (np.generic, np.ndarray)) else v
 
 def _field(k, v):
-    "A field's value with tuples for lists, and for a single teacher"
+    "A field's value with tuples for lists, for a single teacher and for a single hidden layer"
     if k == 'teachers' and v: return tuple(str(o) for o in L(v))
+    if k == 'head' and isinstance(v, int): return (v,)
     return tuple(v) if isinstance(v, list) and k in ('emotions', 'head', 'exports', 'epochs', 'lr') else v
 
 # %% ../nbs/08_recipes.ipynb #c7b50d86
@@ -55,7 +56,7 @@ class Recipe:
     valid_pct:float = 0.2 # share of the train split that is held out where the data has no valid split
     bad:str = 'raise' # what to do with unreadable data: 'raise' or 'skip'
     colorize:str|Callable = None # make gray faces colour first: name in `colorizers`, an .onnx file, or a function; None to leave them as they are
-    size:int = None # side in pixels of the network's input; None for the data's own, or for the only one that `arch` takes
+    size:int = None # side in pixels of the network's input; None for that of an array of faces, 224 for files, or the only one that `arch` takes
     mode:str = None # 'L' for gray, 'RGB' for colour; None for what the data is
     channels:int = None # 1 or 3 channels of the network's input; None for those of `mode`
     stats:str = 'half' # normalisation: 'imagenet', 'data' or 'half'
@@ -69,7 +70,7 @@ class Recipe:
     head:tuple = None # sizes of the hidden layers of a plain head, () for none; None for the network's own head, or fastai's
     pool:str = None # name in `pools`; None for the head's own
     freeze:bool = False # train the head alone; the body and its batch norms stay as they are
-    start:str = None # a bundle to start from instead, of the same `arch`, as `find_bundle` takes it
+    start:str = None # a bundle to start from instead of random or ImageNet's weights, of the same `arch`, as `find_bundle` takes it
     class_weights:str|dict = None # weights in the loss: 'frequency', or a dict of emotion to weight; None for equal ones
     label_smoothing:float = 0. # share of the target that is spread over all classes
     opt:str = 'fastai_adam' # name in `optimizers`
@@ -119,6 +120,9 @@ def _check_kinds(r):
         if not ok: raise FERError(f'{o.name}={v!r}: it must be a {"tuple of names" if o.type is tuple and not numbers else getattr(o.type, "__name__", o.type)}')
     for k,kw in (r.augment or {}).items():
         if not isinstance(kw, dict): raise FERError(f'augment={{{k!r}: {kw!r}}}: the arguments of {k} must be a dict')
+    for k,v in r.to_dict().items():
+        try: json.dumps(v)
+        except TypeError as e: raise FERError(f'{k}={v!r}: {e}, and a recipe is written as JSON; give a number or a name') from None
 
 def _check_numbers(r):
     for k,v in [(k, v) for k in (*_wholes, *_ranges) for v in L(getattr(r, k))]:
@@ -138,7 +142,8 @@ def _check_together(r):
     if r.mixup and r.cutmix: raise FERError('mixup and cutmix both change the pairs of a batch: leave out one of them')
     if r.freeze and r.schedule == 'fine_tune': raise FERError("schedule='fine_tune' thaws the body and freeze=True keeps it frozen: choose another schedule, or leave out freeze")
     for k in r.schedule_args or {}: check_name(f'argument of {r.schedule}', k, _schedule_args(r.schedule))
-    _check_head(r.arch, r.head, r.pool)
+    check_name('monitor', (r.schedule_args or {}).get('monitor', 'valid_loss'), ['train_loss', 'valid_loss', 'accuracy'])
+    _check_ours(r.arch, r.pretrained, r.head, r.pool)
 
 # %% ../nbs/08_recipes.ipynb #fd336cea
 @patch
@@ -167,7 +172,7 @@ def show(self:Recipe):
     for o in fields(self)[2:]:
         v = getattr(self, o.name)
         if (not v and v == o.default) or (o.name == 'distill' and not self.teachers): continue
-        first,*more = [f'{k} {kw or ""}' for k,kw in v.items()] if o.name == 'augment' else [str(v)]
+        first,*more = [f'{k} {kw or ""}' for k,kw in v.items()] if o.name == 'augment' and v else [str(v)]
         print(f'  {o.name:16} {first:30} # {meaning[o.name]}', *more, sep=f'\n{"":19}')
 
 # %% ../nbs/08_recipes.ipynb #6ecf286c
@@ -189,15 +194,15 @@ _fastai = [_vgg16, replace(_vgg16, name='vgg16_bn_sgd', about='fast.ai: VGG16 tr
 # %% ../nbs/08_recipes.ipynb #22ba0d5c
 _resnet50 = Recipe('resnet50_head', 'ResNet-50 with a head of two hidden layers, by SGD', channels=3, stats='data', augment={'resized_crop': {}, 'flip': {}},
                    arch='resnet50', pretrained=True, head=(128, 128), opt='sgd', schedule='constant', epochs=50, lr=7e-3)
-_cnn6 = Recipe('cnn6', 'six convolutions and three linear layers, from scratch', arch='cnn6', head=(512, 64), opt='adam', wd=0.,
+_cnn6 = Recipe('cnn6', 'six convolutions and three linear layers, from scratch', arch='cnn6', head=(512, 64), opt='adam',
                schedule='constant', epochs=30, lr=1e-3)
 
 # %% ../nbs/08_recipes.ipynb #060e0f9e
 _effnet = Recipe('efficientnet_b0_3', 'EfficientNet-B0 on happy, sad and neutral faces', emotions=('happy', 'sad', 'neutral'), size=160, channels=3, stats='imagenet',
                  augment={'invert': {'p': 0.2}, 'color_jitter': {'brightness': 0.5, 'contrast': 0.5, 'saturation': 0.5}}, arch='efficientnet_b0', pretrained=True,
-                 head=(512,), pool='avg', opt='adam', wd=0., schedule='plateau', schedule_args={'monitor': 'accuracy', 'factor': 2, 'patience': 4}, epochs=50, lr=5e-4)
+                 head=(512,), pool='avg', opt='adam', schedule='plateau', schedule_args={'monitor': 'accuracy', 'factor': 2, 'patience': 4}, epochs=50, lr=5e-4)
 _resnet18 = Recipe('resnet18', 'ResNet-18 on one gray channel, in five epochs', channels=1, stats='data', arch='resnet18', pretrained=True, head=(),
-                   opt='adam', wd=0., epochs=5, lr=1e-3)
+                   opt='adam', epochs=5, lr=1e-3)
 
 # %% ../nbs/08_recipes.ipynb #d61864c5
 _affectnet = Recipe('affectnet', 'a frozen ResNet-152 on eight emotions, for a phone', size=224, mode='L', channels=3, stats='data',

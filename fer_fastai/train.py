@@ -25,7 +25,7 @@ from fastai.callback.training import GradientClip
 from fastai.vision.all import (IN_NOTEBOOK, Callback, CancelEpochException, ChannelsLast, CutMix, EarlyStoppingCallback, L, Learner, MixedPrecision,
                                MixUp, Recorder, TrackerCallback, delegates, patch, set_seed, to_device, to_float, valley)
 
-from .colorize import colorize_fer
+from .colorize import _identity, colorize_fer, find_colorizer
 from .core import FERError, Preprocess, atomic, find_bundle, read_bundle, write_json
 from .data import FERData, read_fer
 from .export import check_formats, export_formats, load_fer_learner, load_fer_net, prune_fer, prune_table, save_bundle, versions
@@ -208,12 +208,12 @@ class Checkpoint(Callback):
         if self.first_epoch and bar: bar.update(0) # fastprogress starts its clock at 0
 
     def before_epoch(self): self.started = time.time()
+    def after_train(self): self.rate = float(self.opt.hypers[-1]['lr']) # a callback may lower it at the end of the epoch
 
     def after_epoch(self):
         "Add a row to the history and write both files"
         rec = self.recorder
-        lr = float(self.opt.hypers[-1]['lr'])
-        row = dict(epoch=len(self.rows), phase=self.n_fit, lr=lr, **dict(zip(rec.metric_names[1:], rec.values[-1])))
+        row = dict(epoch=len(self.rows), phase=self.n_fit, lr=self.rate, **dict(zip(rec.metric_names[1:], rec.values[-1])))
         self.rows.append(_plain({**row, 'time': round(time.time()-self.started, 2)}))
         self.save(next_epoch=self.epoch+1)
 
@@ -293,15 +293,18 @@ def fit_stage(
     else: fit(learn, epochs, lr, **args)
 
 # %% ../nbs/11_train.ipynb #651c5644
+def _summary_writer():
+    try: from torch.utils.tensorboard import SummaryWriter
+    except ImportError: raise FERError("TensorBoard is missing: pip install 'fer_fastai[tensorboard]', or tensorboard=False") from None
+    return SummaryWriter
+
 class TensorBoard(Callback):
     "Log loss and accuracy of each epoch in training and validation, the learning rate, and a page of images"
     order = Recorder.order + 1
     def __init__(self,
         folder # where TensorBoard looks
     ):
-        try: from torch.utils.tensorboard import SummaryWriter
-        except ImportError: raise FERError("TensorBoard is missing: pip install 'fer_fastai[tensorboard]', or tensorboard=False") from None
-        try: self.writer = SummaryWriter(folder)
+        try: self.writer = _summary_writer()(folder)
         except OSError as e: raise FERError(f'the TensorBoard folder {folder} cannot be written ({e.strerror}): choose another one') from e
         self.shown = False
     def before_train(self): self.right = self.seen = 0
@@ -326,13 +329,14 @@ class TensorBoard(Callback):
         self.writer.flush()
 
 # %% ../nbs/11_train.ipynb #43b21af0
-def _describe(recipe, data, left_out=0):
-    return dict(recipe=recipe.to_dict(), lr=None, versions=versions(),
-                data=dict(source=Path(data.source).name, fingerprint=data.fingerprint, vocab=data.vocab, left_out=left_out,
-                          counts=data.counts().drop(columns='total').to_dict('index')))
+def _describe(recipe, data):
+    what = dict(source=Path(data.source).name, fingerprint=data.fingerprint, vocab=data.vocab, left_out=len(data.problems),
+                counts=data.counts().drop(columns='total').to_dict('index'))
+    if recipe.colorize: what['colorizer'] = _identity(find_colorizer(recipe.colorize))
+    return dict(recipe=recipe.to_dict(), lr=None, versions=versions(), data=what)
 
 def _differences(old, new):
-    a,b = ({**o['recipe'], 'the data': o['data']['fingerprint'][:12]} for o in (old, json.loads(json.dumps(new))))
+    a,b = ({**o['recipe'], 'the data': o['data']['fingerprint'][:12], 'the colorizer': o['data'].get('colorizer')} for o in (old, json.loads(json.dumps(new))))
     return [f'{k} was {a.get(k)!r} and is {b[k]!r}' for k in b if k != 'about' and a.get(k) != b[k]]
 
 # %% ../nbs/11_train.ipynb #8ff09bf5
@@ -353,6 +357,8 @@ def open_run(
             raise FERError(f'out={out} holds {state}; choose another folder, or overwrite=True to delete it')
         if overwrite: shutil.rmtree(out)
     elif resume: raise FERError(f'out={out}: there is no run to resume')
+    if resume and (out/'model').exists() and not (out/'checkpoint').exists():
+        raise FERError(f'out={out}: this run is finished and its checkpoint is gone, so there is nothing to go on from')
     if file.exists():
         old = json.loads(file.read_text())
         if diff := _differences(old, run): raise FERError(f'out={out} cannot be resumed: {"; ".join(diff)}')
@@ -409,7 +415,7 @@ def recipe_learner(
     pre = fer_preprocess(data, _net_size(r), r.mode, r.channels, r.stats)
     bs = r.bs or max(16, min(128, len(data.idxs('train'))//40))
     dls = fer_dls(data, pre, r.augment, bs, path=path, weights=class_weights(data) if r.weighted_sampler else None)
-    learn = fer_learner(dls, r.arch, r.pretrained, r.head, r.pool, r.freeze or (None if r.schedule == 'fine_tune' else False),
+    learn = fer_learner(dls, r.arch, r.pretrained and not r.start, r.head, r.pool, r.freeze or (None if r.schedule == 'fine_tune' else False),
                         class_weights(data, r.class_weights) if r.class_weights else None, r.label_smoothing, opt_func=optimizers[r.opt],
                         wd=r.wd, model_dir='checkpoint', cbs=cbs)
     learn.pre = pre
@@ -446,11 +452,13 @@ def fit_recipe(
     _reseed(learn, recipe.seed)
     with learn.added_cbs(cbs), learn.checkpoints(out, resume) as check:
         for (epochs,_),lr in zip(recipe.stages(), lrs): fit_stage(learn, recipe, epochs, lr)
-    best = cbs[0].weights
+    best,history = cbs[0].weights,pd.DataFrame(check.rows)
+    if best is None: raise FERError(f'the training was stopped before its first epoch was complete; is lr={lrs} too large?')
+    with atomic(check.history) as tmp: history.to_csv(tmp, index=False) # a `CSVLogger` among one's own callbacks writes there, too
     if not all(o.isfinite().all() for o in best.values()): raise FERError(f'the weights became infinite or nan: lr={lrs} is too large')
     learn.model.load_state_dict(best)
     learn.remove_cb(Distill) # the teachers shall not be saved with the student
-    return pd.DataFrame(check.rows)
+    return history
 
 # %% ../nbs/11_train.ipynb #02b2b995
 def _prune(learn, amount):
@@ -489,8 +497,8 @@ def finish_run(
         interps = {o: FERInterpretation.from_learner(learn, i, split=o+label, in_train=data.in_train(o)) for i,o in splits}
         temperature = fit_temperature(interps['valid'].probs, interps['valid'].targs)
         report = write_report({k: o.calibrated(temperature) for k,o in interps.items()}, out)
+        _save_run(learn, report, run, temperature, out)
         with atomic(out/'learner.pkl') as tmp: learn.export(tmp.absolute())
-    _save_run(learn, report, run, temperature, out)
     return report
 
 # %% ../nbs/11_train.ipynb #2947eb5f
@@ -527,11 +535,12 @@ def train_fer(
     "Train a classifier of facial expressions, score it, show where it is wrong, and leave a model that runs anywhere"
     r = find_recipe(recipe, **kwargs)
     check_formats(r.exports or ())
+    if r.tensorboard: _summary_writer()
     out = Path(out) if out else _default_out(r.name, resume or overwrite)
     data = read_fer(source, emotions=r.emotions, protocol=r.protocol, valid_pct=r.valid_pct, seed=r.seed, bad=r.bad)
     r,faces = replace(r, protocol=data.protocol),colorize_fer(data, r.colorize) if r.colorize else data
     learn = recipe_learner(faces, r, out, cbs)
-    run = open_run(out, _describe(r, faces, len(data.problems)), resume, overwrite)
+    run = open_run(out, _describe(r, data), resume, overwrite)
     print(faces)
     if IN_NOTEBOOK: learn.dls.show_batch(max_n=8, nrows=2)
     if not run['lr']:
@@ -540,5 +549,6 @@ def train_fer(
         run = {**run, 'lr': [lr or found for lr in lrs], 'lr_suggested': found}
         write_json(out/'recipe.json', run)
     history = fit_recipe(learn, r, run['lr'], out, resume)
-    _tell(finish_run(learn, data, history, run, out), out)
+    with learn.removed_cbs([o for o in learn.cbs if o in L(cbs) or type(o) in L(cbs)]): report = finish_run(learn, data, history, run, out)
+    _tell(report, out)
     return learn

@@ -23,6 +23,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from .colorize import colorize_fer
 from .core import FERError, atomic, check_name, write_json
 from .data import read_fer
+from .models import _own_head
 from .recipes import Recipe, find_recipe
 from .train import Checkpoint, fit_recipe, recipe_learner
 
@@ -71,9 +72,10 @@ def _check_values(recipe, domains):
         if None in [lr for _,lr in r.stages()]: raise FERError(f'{recipe.name} has no learning rate: give one, lr=1e-3, or search for it, space=dict(lr=[1e-4, 1e-3, 1e-2])')
 
 # %% ../nbs/18_tune.ipynb #ddc66df9
-def _author_space():
+def _author_space(arch):
     from ray import tune
-    return dict(lr=tune.loguniform(1e-4, 1e-1), head=[(a, b) for a in (128, 256, 512) for b in (32, 64, 128)])
+    head = {} if _own_head(arch) else dict(head=[(a, b) for a in (128, 256, 512) for b in (32, 64, 128)])
+    return dict(lr=tune.loguniform(1e-4, 1e-1), **head)
 
 # %% ../nbs/18_tune.ipynb #540d13ee
 def _reached(rows):
@@ -198,7 +200,7 @@ def _finish_search(recipe, results, space, n_trials, out):
 def tune_fer(
     source='sample', # what `read_fer` takes: a CSV, a folder, an archive, a DataFrame, `FERData`, or 'sample'
     recipe='cnn6', # name in `recipes`, or a `Recipe`
-    space=None, # field of the recipe -> list of values, or a distribution of Ray's; None for lr and head
+    space=None, # field of the recipe -> list of values, or a distribution of Ray's; None for lr and, where it can be changed, head
     n_trials=10, # how many settings are tried
     out=None, # folder of the search; None for runs/tune/<name of the recipe>
     resume=False, # go on with an interrupted search
@@ -208,14 +210,15 @@ def tune_fer(
 )->tuple: # the best `Recipe`, for `train_fer`, and a DataFrame with a row for each trial, the best one first
     "Search for the settings of a recipe that are best on the validation split"
     _import_ray()
-    r,domains = find_recipe(recipe, **kwargs),_domains(space or _author_space())
+    r = find_recipe(recipe, **kwargs)
+    domains = _domains(space or _author_space(r.arch))
     if not isinstance(n_trials, int) or n_trials < 1: raise FERError(f'n_trials={n_trials!r}: it must be a whole number of at least 1')
     _check_values(r, domains)
     out = Path(out or f'runs/tune/{r.name}').absolute()
     data = read_fer(source, emotions=r.emotions, protocol=r.protocol, valid_pct=r.valid_pct, seed=r.seed, bad=r.bad)
     r,data = replace(r, protocol=data.protocol),data.subset(np.flatnonzero(data.df.split != 'test'))
-    if r.colorize: data = colorize_fer(data, r.colorize)
     _open_search(out, _describe(r, domains, n_trials, data), resume, overwrite)
+    if r.colorize: data = colorize_fer(data, r.colorize)
     with _running_ray():
         trial = replace(r, colorize=None) # it is done, and not every colorizer can be sent to another process
         results = _tuner(domains, n_trials, trial, data, out, resources or dict(cpu=1, gpu=0.25*torch.cuda.is_available())).fit()
@@ -243,7 +246,7 @@ def plot_trials(
     trials # DataFrame with a row for each trial, the best one first, as `tune_fer` gives it or as it stands in trials.csv
 )->plt.Figure: # with an axis for each field that was searched, and one for the accuracy
     "Show what was tried and how good it was"
-    df = trials[trials.status != 'failed'][::-1] # the best one is drawn last
+    df = trials[trials.status != 'failed'].drop(columns='trial', errors='ignore')[::-1] # the best one is drawn last
     names = [*df.columns[:df.columns.get_loc('accuracy')], 'accuracy']
     places,ticks = zip(*[_scale(df[k].tolist()) for k in names])
     fig,ax = plt.subplots(figsize=(2.4*len(names), 4), layout='constrained')

@@ -58,7 +58,7 @@ def _open(source):
     if not p.exists(): raise FERError(f'{p}: there is no such file')
     if p.is_dir(): raise FERError(f'{p} is a folder, where a video is needed')
     if not p.stat().st_size: raise FERError(f'{p} is empty: 0 bytes')
-    cap = _silently('VideoCapture', str(p), cv2.CAP_FFMPEG)
+    cap = _silently('VideoCapture', str(p.absolute()), cv2.CAP_FFMPEG)
     if cap.isOpened(): return cap
     with open(p, 'rb') as f: mp4 = f.read(8)[4:] in (b'ftyp', b'moov', b'mdat', b'wide')
     if mp4: raise FERError(f'{p} is an MP4 without an index of its frames: it has none, or its end is missing; copy or record it again')
@@ -73,13 +73,16 @@ def _fps(cap):
 # %% ../nbs/15_video.ipynb #2b36b7fb
 def _frames(cap, source, every):
     import cv2
-    n,last,fps,total,start = 0,0.,_fps(cap),cap.get(cv2.CAP_PROP_FRAME_COUNT),time.monotonic()
-    camera,shift = isinstance(source, int),0.
+    n,last,shift,fps,total,start = 0,0.,0.,_fps(cap),cap.get(cv2.CAP_PROP_FRAME_COUNT),time.monotonic()
+    camera = isinstance(source, int)
     try:
         while cap.grab():
-            t = time.monotonic() - start if camera else cap.get(cv2.CAP_PROP_POS_MSEC)/1000 or n/fps
-            if t + shift < last - 1: shift = last + 1/fps - t
-            last = max(last, t + shift)
+            said = time.monotonic() - start if camera else cap.get(cv2.CAP_PROP_POS_MSEC)/1000
+            t = max(0., said + shift)
+            if n and t <= last:
+                t = last + 1/fps
+                if said and said + shift < last - 1: shift = t - said
+            last = t
             ok,img = cap.retrieve() if n % every == 0 else (False, None)
             if ok: yield n,last,cv2.cvtColor(img, cv2.COLOR_BGR2RGB)
             n += 1
@@ -233,8 +236,8 @@ def _finish(path, source, seconds):
     "Add the sound of `source`, for so many seconds, and encode for browsers"
     if not shutil.which('ffmpeg'): return
     sound = [] if isinstance(source, int) else ['-i', Path(source).resolve(), '-map', '0:v', '-map', '1:a?']
-    better = path.with_name(f'better-{path.name}')
-    how = ['-t', f'{seconds:.6f}', '-pix_fmt', 'yuv420p', '-movflags', '+faststart']
+    better = path.with_name('better')
+    how = ['-t', f'{seconds:.6f}', '-pix_fmt', 'yuv420p', '-movflags', '+faststart', '-f', 'mp4']
     try: r = subprocess.run(['ffmpeg', '-v', 'error', '-nostdin', '-i', path, *sound, *how, better], capture_output=True, text=True, errors='replace')
     except KeyboardInterrupt: return warnings.warn(f'{path.name} is without sound: ffmpeg was interrupted', stacklevel=2)
     if r.returncode: warnings.warn(f'{path.name} is without sound: ffmpeg says {" ".join(r.stderr.split()) or r.returncode}', stacklevel=2)
@@ -246,7 +249,7 @@ def _writing(out, source, fps):
     if out is None:
         yield lambda *_: None
         return
-    with atomic(out) as path:
+    with atomic(Path(out).absolute()) as path:
         w = _Writer(path, fps)
         yield lambda time, img, seen: w(time, _draw(img, seen))
         w.fill(w.n + 1)

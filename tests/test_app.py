@@ -84,12 +84,14 @@ def url(files, mine):
     with open(files/'log', 'w+') as log:
         p = subprocess.Popen([sys.executable, '-c', serve], cwd=export_space(files/'space', [mine]), env=dict(os.environ, GRADIO_SERVER_PORT=str(port), GRADIO_TEMP_DIR=str(files/'cache')),
                              stdout=subprocess.PIPE, stderr=log, text=True)
-        start = p.stdout.readline()
-        assert f':{port}' in start, (start, (files/'log').read_text())
-        yield f'http://localhost:{port}'
-        kept = [o for o in (files/'cache').rglob('*') if o.is_file()]
-        p.send_signal(signal.SIGINT)
-        said,_ = p.communicate(timeout=30)
+        try:
+            start = p.stdout.readline()
+            assert f':{port}' in start, (start, (files/'log').read_text())
+            yield f'http://localhost:{port}'
+            kept = [o for o in (files/'cache').rglob('*') if o.is_file()]
+            p.send_signal(signal.SIGINT)
+            said,_ = p.communicate(timeout=30)
+        finally: p.kill()
     assert 'REQUEST TO' not in said and 'Traceback' not in said + (files/'log').read_text(), said + (files/'log').read_text()
     assert kept and not [o for o in kept if o.exists()]
 

@@ -1,6 +1,7 @@
 "The site and the README can be made from the notebooks, and are right"
 import html, json, re, subprocess, sys
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from nbdev.config import nbpath2html
@@ -13,9 +14,10 @@ def build(*args): subprocess.run([sys.executable, root/'docs'/'build.py', *args]
 
 @pytest.fixture(scope='session')
 def site(tmp_path_factory):
-    "The site; building it fails on any warning"
-    out = tmp_path_factory.mktemp('site')
+    "The site; building it fails on any warning, and leaves nothing beside it"
+    out = tmp_path_factory.mktemp('docs').resolve()/'site'
     build('--out', out)
+    assert list(out.parent.iterdir()) == [out]
     return out
 
 @pytest.mark.parametrize('nb', notebooks, ids=str)
@@ -27,11 +29,16 @@ def test_page(site, nb):
     assert not re.search(r'^#\|', re.sub('<[^>]+>', '', page), re.M)
 
 def test_links(site):
-    "Links inside the site lead to a page, and links to the source to a line"
-    for page in site.rglob('*.html'):
-        for url in re.findall(r'<a [^>]*href="([^"]*)"', page.read_text(encoding='utf-8')):
+    "Links inside the site lead to a place on a page, and links to the source to a line"
+    texts = {o: o.read_text(encoding='utf-8') for o in site.rglob('*.html')}
+    places = {o: {'', *re.findall(r'\bid="([^"]+)"', text)} for o,text in texts.items()}
+    for page,text in texts.items():
+        for url in re.findall(r'<a [^>]*href="([^"]*)"', text):
             assert not url.endswith('#LNone'), f'{page.name}: {url}'
-            if not re.match('https?:|mailto:|#', url): assert (page.parent/url.partition('#')[0]).is_file(), f'{page.name}: {url}'
+            if re.match('https?:|mailto:', url): continue
+            path,_,place = unquote(html.unescape(url)).partition('#')
+            to = (page.parent/path).resolve() if path else page
+            assert to.is_file() and place in places.get(to, ['']), f'{page.name}: {url}'
 
 def test_readme(tmp_path):
     "README.md is what index.ipynb makes"

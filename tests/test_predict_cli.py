@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+import fer_fastai
 from fer_fastai.core import FERError
 from fer_fastai.faces import open_image
 from fer_fastai.folders import image_files, predict_ray
@@ -242,7 +243,7 @@ def test_no_room_for_a_drawing(photo, tmp_path, suffix):
 
 # A cluster
 
-def test_ray(thousand, tmp_path):
+def test_ray(thousand, tmp_path, monkeypatch):
     "Two workers give what one process gives, in the same order"
     ray = pytest.importorskip('ray')
     pytest.importorskip('ray.data')
@@ -250,7 +251,8 @@ def test_ray(thousand, tmp_path):
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     try:
         with pytest.raises(FERError, match='there is no such model'): predict_ray(files, tmp_path/'out', bundle=tmp_path/'none')
-        assert predict_ray(files, tmp_path/'out', faces='crop') == tmp_path/'out'
+        monkeypatch.chdir(Path(fer_fastai.__file__).parent) # where the workers are not
+        assert predict_ray(files, tmp_path/'out', 'models/fer48', faces='crop') == tmp_path/'out'
         with pytest.raises(FERError, match='is there already'): predict_ray(files, tmp_path/'out')
     finally: ray.shutdown()
     assert len(list((tmp_path/'out').glob('*.parquet'))) > 1 and [o.name for o in tmp_path.iterdir()] == ['out']

@@ -7,7 +7,7 @@ import onnxruntime
 import pandas as pd
 import pytest
 import torch
-from fastai.vision.all import load_learner
+from fastai.vision.all import CSVLogger, TerminateOnNaNCallback, load_learner
 
 from fer_fastai.colorize import tone
 from fer_fastai.core import FERError, Preprocess, find_bundle
@@ -73,7 +73,7 @@ class Painter:
         return tone(img).point(lambda o: min(255, o + self.n % 100))
 
 def test_coloured_data_are_described_as_they_were_read(tmp_path, monkeypatch):
-    "Duplicates are found though their colours differ, and an image that stays gray is not left out"
+    "Duplicates are found though their colours differ, an image that stays gray is not left out, and one that is coloured later is no other data"
     monkeypatch.setenv('FER_FASTAI_CACHE', str(tmp_path/'cache'))
     images = np.array(few.images)
     images[few.idxs('test')[:3]] = images[few.idxs('train')[:3]]
@@ -83,6 +83,9 @@ def test_coloured_data_are_described_as_they_were_read(tmp_path, monkeypatch):
     assert recipe['recipe']['colorize'] == 'Painter' and recipe['data']['left_out'] == 0
     assert data.in_train('test').sum() >= 3
     assert report['test']['unseen']['n'] == (~data.in_train('test')).sum()
+    train_fer(data, out=tmp_path/'run', colorize=Painter(), resume=True, **short)
+    with pytest.raises(FERError, match="the colorizer was 'Painter' and is 'tone"):
+        train_fer(data, out=tmp_path/'run', colorize=type('Painter', (), dict(identity='tone', __call__=lambda self, img: tone(img)))(), resume=True, **short)
 
 def test_a_bundle_does_not_say_where_files_lie(tmp_path):
     first = tmp_path/'runs'/'first'/'model'
@@ -116,6 +119,8 @@ mistakes = dict(
     one_emotion=(dict(emotions=['happy']), "there is one class, 'happy': a classifier needs at least two"),
     stats=(dict(stats='imagnet'), "did you mean 'imagenet'?"),
     pool=(dict(arch='resnet18', pool='maxx'), "did you mean 'max'?"),
+    size=(dict(augment={'aug_transforms': {'size': 96}}), 'augment aug_transforms: size=96, and the network takes 48 px'),
+    imagenet=(dict(pretrained=True), 'fer48 has no weights from ImageNet'),
     head=(dict(arch='resnet18', head=[0]), 'head=0: it must be a whole number of at least 1'),
     own_head=(dict(pool='max'), 'fer48 has a head of its own: leave out pool'),
     too_deep=(dict(arch='alexnet'), 'alexnet does not take images of 48 px'),
@@ -136,6 +141,30 @@ def test_mistake(name, tmp_path):
 def test_weights_that_explode(tmp_path):
     with pytest.raises(FERError, match=r'lr=\[1e\+30\] is too large'): train_fer(few, opt='sgd', lr=1e30, epochs=1, bs=16, lr_find=False, out=tmp_path/'run')
 
+def test_stopped_in_the_first_epoch(tmp_path):
+    with pytest.raises(FERError, match='stopped before its first epoch was complete; is lr=.* too large'):
+        train_fer(few, opt='sgd', lr=1e30, epochs=1, bs=16, lr_find=False, out=tmp_path/'run', cbs=TerminateOnNaNCallback())
+
+@pytest.mark.parametrize('logger', [CSVLogger, CSVLogger()])
+def test_callback_that_cannot_be_saved(logger, tmp_path):
+    "It trains along, and neither the model nor the history is lost to it"
+    for resume in False, True:
+        learn = train_fer(few, out=tmp_path/'run', cbs=logger, resume=resume, **short)
+        assert [type(o) for o in learn.cbs].count(CSVLogger) == 1
+        assert len(pd.read_csv(tmp_path/'run'/'history.csv')) == 1
+        assert CSVLogger not in [type(o) for o in load_learner(tmp_path/'run'/'learner.pkl').cbs]
+
+def test_rates_of_plateau(tmp_path):
+    train_fer(few, out=tmp_path/'run', schedule='plateau', schedule_args=dict(patience=1, min_delta=10.), **(short | dict(epochs=4)))
+    assert np.allclose(pd.read_csv(tmp_path/'run'/'history.csv').lr, [1e-3, 1e-3, 1e-4, 1e-5])
+
+def test_finished_run_without_its_checkpoint(tmp_path):
+    train_fer(few, out=tmp_path/'run', **short)
+    before = (tmp_path/'run'/'model'/'config.json').read_bytes()
+    shutil.rmtree(tmp_path/'run'/'checkpoint')
+    with pytest.raises(FERError, match='finished and its checkpoint is gone'): train_fer(few, out=tmp_path/'run', resume=True, **short)
+    assert (tmp_path/'run'/'model'/'config.json').read_bytes() == before
+
 def test_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError, match='nowhere.csv'): train_fer(tmp_path/'nowhere.csv', out=tmp_path/'run')
     assert not (tmp_path/'run').exists()
@@ -148,6 +177,10 @@ def test_no_network_for_pretrained_weights(tmp_path, monkeypatch):
     with pytest.raises(FERError, match='resnet34: its pretrained weights could not be fetched .* pretrained=False'):
         train_fer('sample', recipe='resnet34', out=tmp_path/'run')
     assert not (tmp_path/'run').exists()
+
+    args = dict(arch='resnet18', n_out=7, n_in=1, head=[])
+    save_bundle(tmp_path/'model', fer_model(**args), Preprocess(), few.vocab, args)
+    recipe_learner(few, find_recipe('resnet18', start=tmp_path/'model', bs=16)) # needs none
 
 def test_out_of_something_else(tmp_path):
     (tmp_path/'holiday.jpg').touch()
