@@ -1,15 +1,14 @@
 """Train the network that ships with the package, from the data to the bundle.
 
-    python benchmarks/fer48.py DATA RUNS [--bundle fer_fastai/models/fer48] [--large] [--epochs 45 34 50 34] [--threads 2]
+    python benchmarks/fer48.py DATA RUNS [--bundle fer_fastai/models/fer48] [--large] [--epochs 1] [--threads 2]
 
-DATA is FER2013 in any form that `read_fer` takes. Two runs are made in the folder RUNS: `first` (recipe fer48) learns from the labels, and `student`
-begins with its weights, at a lower rate, and learns from the labels and from the answers of `first`. The test split is not there while they
-train. A run that is finished is not made again, and one that was interrupted goes on, so this command can be stopped at any time.
+DATA is FER2013 in any form that `read_fer` takes. The runs in `chain` are made in the folder RUNS, one after the other: each begins with the weights
+of an earlier one of its kind, at a lower rate, and learns from the labels and from the answers of earlier ones. `student2` is the network that ships;
+--large goes on to `large3`, the best of the larger ones, which benchmarks/ensemble.py scores. --epochs is for a quick try, so many epochs in each run.
+The test split is not there while they train. A run that is finished is not made again, and one that was interrupted goes on, so this command can be
+stopped at any time.
 
-With --large, two more runs train the network of the recipe fer48_large in the same way: `large` from random weights, on the labels and on the answers of
-`student`, and `large2` from the weights of `large`, on the labels and on the answers of both. benchmarks/ensemble.py scores them.
-
-With --bundle, the student is then put into 8-bit integers, its temperature is fitted on the validation split, and the bundle is scored as it ships,
+With --bundle, `student2` is then put into 8-bit integers, its temperature is fitted on the validation split, and the bundle is scored as it ships,
 through the predictor, on the validation split and, for the only time, on the test split: with and without mirror TTA, with and
 without the images that also stand in the train split."""
 import argparse
@@ -25,11 +24,20 @@ from fer_fastai.interpret import FERInterpretation, fit_temperature
 from fer_fastai.predict import FER
 from fer_fastai.train import train_fer
 
-def train(data, runs, name, epochs, recipe='fer48', **kwargs):
+chain = dict(
+    first=dict(recipe='fer48', epochs=45),
+    student=dict(recipe='fer48', start='first', teachers=['first'], epochs=34, lr=3e-3, seed=2),
+    large=dict(recipe='fer48_large', teachers=['student'], epochs=50, seed=3),
+    large2=dict(recipe='fer48_large', start='large', teachers=['large', 'student'], epochs=34, lr=2.5e-3, seed=4),
+    student2=dict(recipe='fer48', start='student', teachers=['large2', 'student'], epochs=34, lr=3e-3, seed=5),
+    large3=dict(recipe='fer48_large', start='large2', teachers=['large2', 'student'], epochs=30, lr=2.5e-3, seed=6))
+
+def train(data, runs, name, **kwargs):
     "One of the runs, unless it is finished"
-    out = runs/name
-    if not (out/'model').exists(): train_fer(data, recipe, out=out, epochs=epochs, lr_find=False, resume=(out/'recipe.json').exists(), **kwargs)
-    return out/'model'
+    out,model = runs/name,lambda o: runs/o/'model'
+    if 'start' in kwargs: kwargs['start'] = model(kwargs['start'])
+    if 'teachers' in kwargs: kwargs.update(teachers=[model(o) for o in kwargs['teachers']], distill=0.5)
+    if not model(name).exists(): train_fer(data, out=out, lr_find=False, resume=(out/'recipe.json').exists(), **kwargs)
 
 def bundle(data, source, folder):
     "Make the small bundle of a finished run, and score it"
@@ -57,18 +65,15 @@ if __name__ == '__main__':
     p.add_argument('runs', type=Path)
     p.add_argument('--bundle', type=Path)
     p.add_argument('--large', action='store_true')
-    p.add_argument('--epochs', nargs=4, type=int, default=[45, 34, 50, 34], metavar=('FIRST', 'STUDENT', 'LARGE', 'LARGE2'))
+    p.add_argument('--epochs', type=int)
     p.add_argument('--threads', type=int, default=torch.get_num_threads())
     args = p.parse_args()
     torch.set_num_threads(args.threads)
     data = read_fer(args.data)
     no_test = data.subset(np.concatenate([data.idxs('train'), data.idxs('valid')]))
-    first = train(no_test, args.runs, 'first', args.epochs[0])
-    model = train(no_test, args.runs, 'student', args.epochs[1], start=first, teachers=first, distill=0.5, lr=3e-3, seed=2)
-    if args.large:
-        large = train(no_test, args.runs, 'large', args.epochs[2], 'fer48_large', teachers=model, distill=0.5, seed=3)
-        train(no_test, args.runs, 'large2', args.epochs[3], 'fer48_large', start=large, teachers=(large, model), distill=0.5, lr=2.5e-3, seed=4)
+    for name,kwargs in chain.items():
+        if name != 'large3' or args.large: train(no_test, args.runs, name, **kwargs | (dict(epochs=args.epochs) if args.epochs else {}))
     if args.bundle:
-        for k,o in bundle(data, model, args.bundle).items():
+        for k,o in bundle(data, args.runs/'student2'/'model', args.bundle).items():
             print(f"{k:10} {o['accuracy']:.2%} of {o['n']:,} ({o['accuracy_low']:.2%} to {o['accuracy_high']:.2%}); {o['unseen']['accuracy']:.2%} of the "
                   f"{o['unseen']['n']:,} that are not in the train split; balanced {o['balanced_accuracy']:.2%}, ECE {o['ece']:.3f}")
