@@ -8,7 +8,7 @@ Docs: https://fer-fastai.github.io/fer_fastai/tune.html.md"""
 __all__ = ['tune_fer', 'plot_trials']
 
 # %% ../nbs/18_tune.ipynb #6ac206ce
-import json, logging, os, re, shutil
+import json, logging, os, re, shutil, signal, threading
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
@@ -43,11 +43,12 @@ def _running_ray():
     ray = _import_ray()
     os.environ.setdefault('RAY_AIR_NEW_OUTPUT', '0')
     for o in ('execution.tune_controller', 'tune'): logging.getLogger(f'ray.tune.{o}').setLevel('CRITICAL')
-    ours = not ray.is_initialized()
+    ours,handler = not ray.is_initialized(),signal.getsignal(signal.SIGINT)
     if ours: _start_ray(ray)
     try: yield
     finally:
         if ours: ray.shutdown()
+        if threading.current_thread() is threading.main_thread(): signal.signal(signal.SIGINT, handler) # Ray's would swallow the next Ctrl-C
 
 # %% ../nbs/18_tune.ipynb #8e6da46f
 _settled = 'name about emotions protocol valid_pct bad colorize epochs prune exports seed'.split()
