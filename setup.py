@@ -30,6 +30,6 @@ setup(
     install_requires=cfg['requirements'].split(),
     extras_require=extras,
     packages=find_packages(include=[lib, f'{lib}.*']),
-    package_data={lib: ['models/*/*']},
+    package_data={lib: ['pretrained/*/*']},
     entry_points=dict(console_scripts=cfg['console_scripts'].split(), nbdev=[f'{lib}={lib}._modidx:d']),
 )

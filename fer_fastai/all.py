@@ -2,6 +2,8 @@
 from fastai.vision.all import *
 
 from fer_fastai.core import *
+from fer_fastai.images import *
+from fer_fastai.bundle import *
 from fer_fastai.sample import *
 from fer_fastai.data import *
 from fer_fastai.augment import *

@@ -57,7 +57,7 @@ def files(tmp_path_factory):
 def mine(files):
     "A bundle with labels of its own"
     folder = files/'runs'/'mine'/'model'
-    shutil.copytree(Path(fer_fastai.__file__).parent/'models'/'fer48', folder)
+    shutil.copytree(Path(fer_fastai.__file__).parent/'pretrained'/'fer48', folder)
     config = json.loads((folder/'config.json').read_text())
     config['labels'] = [f'<i>{o}</i>' for o in config['labels']]
     (folder/'config.json').write_text(json.dumps(config))

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from fer_fastai.core import AFFECTNET, EMOTIONS, FERError, Preprocess
+from fer_fastai.core import AFFECTNET, EMOTIONS, FERError
+from fer_fastai.images import Preprocess
 from fer_fastai.data import FERData, _open, fetch_fer, read_fer
 
 rng = np.random.default_rng(0)

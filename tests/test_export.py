@@ -6,7 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from fer_fastai.core import Preprocess, read_bundle
+from fer_fastai.bundle import Bundle
+from fer_fastai.images import Preprocess
 from fer_fastai.data import read_fer
 from fer_fastai.export import InferenceNet, export_coreml, load_fer_net
 from fer_fastai.models import fer_model
@@ -94,4 +95,4 @@ def test_coreml_computes_the_same(arch, pre, tmp_path):
 def test_coreml_of_the_model_that_ships(tmp_path):
     bundle = FER().path.parent
     net = load_fer_net(bundle)
-    agree(net, export_coreml(net, tmp_path/'FER.mlpackage', read_bundle(bundle)['labels']))
+    agree(net, export_coreml(net, tmp_path/'FER.mlpackage', Bundle(bundle).labels))

@@ -9,7 +9,7 @@ from PIL import Image
 
 import fer_fastai
 from fer_fastai.core import FERError
-from fer_fastai.faces import open_image
+from fer_fastai.images import open_image
 from fer_fastai.folders import image_files, predict_ray
 from fer_fastai.predict import FER
 from fer_fastai.sample import draw_face, sample_faces

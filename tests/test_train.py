@@ -10,7 +10,9 @@ import torch
 from fastai.vision.all import CSVLogger, TerminateOnNaNCallback, load_learner
 
 from fer_fastai.colorize import tone
-from fer_fastai.core import FERError, Preprocess, find_bundle
+from fer_fastai.bundle import Bundle
+from fer_fastai.core import FERError
+from fer_fastai.images import Preprocess
 from fer_fastai.data import FERData, read_fer
 from fer_fastai.export import load_fer_learner, save_bundle
 from fer_fastai.interpret import with_temperature
@@ -89,7 +91,7 @@ def test_coloured_data_are_described_as_they_were_read(tmp_path, monkeypatch):
 
 def test_a_bundle_does_not_say_where_files_lie(tmp_path):
     first = tmp_path/'runs'/'first'/'model'
-    shutil.copytree(find_bundle('fer48'), first)
+    shutil.copytree(Bundle('fer48').path, first)
     train_fer(few, out=tmp_path/'run', start=first, teachers=[first.parent], **short)
     config,card = ((tmp_path/'run'/'model'/o).read_text() for o in ('config.json', 'README.md'))
     assert json.loads(config)['recipe']['start'] == 'first/model' and json.loads(config)['recipe']['teachers'] == ['first']

@@ -139,7 +139,7 @@ def test_all_trials_failed(tmp_path, one_core):
 
 def test_test_split_is_not_seen_and_relative_paths_hold(tmp_path, one_core, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(Path(fer_fastai.__file__).parent/'models'/'fer48', 'mine')
+    shutil.copytree(Path(fer_fastai.__file__).parent/'pretrained'/'fer48', 'mine')
     data = faces()
     rows = data.subset([i for i in range(len(data)) if data.df.split[i] != 'test'])
     recipe,_ = tune_fer(data, space=dict(lr=[1e-3]), n_trials=1, out='search', start='mine', **{**settings, 'epochs': 1})
