@@ -11,6 +11,8 @@ from fer_fastai.loaders import *
 from fer_fastai.colorize import *
 from fer_fastai.models import *
 from fer_fastai.recipes import *
+from fer_fastai.callbacks import *
+from fer_fastai.checkpoint import *
 from fer_fastai.interpret import *
 from fer_fastai.export import *
 from fer_fastai.train import *
