@@ -22,7 +22,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 
 from .colorize import colorize_fer
 from .core import FERError, atomic, check_name, write_json
-from .data import read_fer
+from .read import read_fer
 from .models import _own_head
 from .recipes import Recipe, find_recipe
 from .train import Checkpoint, fit_recipe, recipe_learner
