@@ -6,6 +6,7 @@ from fer_fastai.images import *
 from fer_fastai.bundle import *
 from fer_fastai.sample import *
 from fer_fastai.data import *
+from fer_fastai.read import *
 from fer_fastai.augment import *
 from fer_fastai.loaders import *
 from fer_fastai.colorize import *

@@ -22,10 +22,11 @@ from fastai.vision.all import (IN_NOTEBOOK, CutMix, EarlyStoppingCallback, L, Le
 
 from .callbacks import EMA, Distill, KeepBest, TensorBoard, summary_writer
 from .checkpoint import Checkpoint
-from .colorize import _identity, colorize_fer, find_colorizer
+from .colorize import colorize_fer, colorizer_identity, find_colorizer
 from .bundle import Bundle
 from .core import FERError, atomic, write_json
-from .data import FERData, read_fer
+from .data import FERData
+from .read import read_fer
 from .images import Preprocess
 from .export import check_formats, export_formats, load_fer_learner, load_fer_net, prune_fer, prune_table, save_bundle, versions
 from .interpret import FERInterpretation, fit_temperature, plot_losses, show_figure, write_report
@@ -68,7 +69,7 @@ def fit_stage(
 def _describe(recipe, data):
     what = dict(source=Path(data.source).name, fingerprint=data.fingerprint, vocab=data.vocab, left_out=len(data.problems),
                 counts=data.counts().drop(columns='total').to_dict('index'))
-    if recipe.colorize: what['colorizer'] = _identity(find_colorizer(recipe.colorize))
+    if recipe.colorize: what['colorizer'] = colorizer_identity(find_colorizer(recipe.colorize))
     return dict(recipe=recipe.to_dict(), lr=None, versions=versions(), data=what)
 
 def _differences(old, new):

@@ -9,7 +9,7 @@ from fastai.vision.all import Callback, EarlyStoppingCallback
 from safetensors.torch import load_file
 
 from fer_fastai.core import FERError
-from fer_fastai.data import read_fer
+from fer_fastai.read import read_fer
 from fer_fastai.recipes import Recipe
 from fer_fastai.train import fit_recipe, recipe_learner
 
