@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from fer_fastai.core import atomic, read_bundle
-from fer_fastai.data import read_fer
+from fer_fastai.read import read_fer
 from fer_fastai.export import load_fer_learner, save_bundle
 from fer_fastai.interpret import FERInterpretation, fit_temperature
 from fer_fastai.predict import FER

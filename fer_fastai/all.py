@@ -6,11 +6,14 @@ from fer_fastai.images import *
 from fer_fastai.bundle import *
 from fer_fastai.sample import *
 from fer_fastai.data import *
+from fer_fastai.read import *
 from fer_fastai.augment import *
 from fer_fastai.loaders import *
 from fer_fastai.colorize import *
 from fer_fastai.models import *
 from fer_fastai.recipes import *
+from fer_fastai.callbacks import *
+from fer_fastai.checkpoint import *
 from fer_fastai.interpret import *
 from fer_fastai.export import *
 from fer_fastai.train import *

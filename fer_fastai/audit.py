@@ -7,7 +7,7 @@ Docs: https://fer-fastai.github.io/fer_fastai/audit.html.md"""
 # %% auto #0
 __all__ = ['finding_kinds', 'image_stats', 'votes_for_label', 'Audit', 'audit_fer']
 
-# %% ../nbs/18_audit.ipynb #f8c889f6
+# %% ../nbs/18_audit.ipynb #a3307738
 import hashlib
 from pathlib import Path
 
@@ -23,11 +23,12 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from .core import FERError
-from .data import FERData, read_fer
+from .data import FERData
 from .page import Page, blue, gray, orange, picture_grid, quiet_plots
 from .predictions import check_probs
+from .read import read_fer
 
-# %% ../nbs/18_audit.ipynb #ae5a0fb1
+# %% ../nbs/18_audit.ipynb #7a44e189
 _side = 16 # of a thumbnail
 
 def _gray(data, i): return data.images[i] if data.images is not None and data.images.ndim == 3 else np.asarray(data.image(i).convert('L'))
@@ -45,7 +46,7 @@ def image_stats(
     rows = range(len(data)) if rows is None else rows
     return pd.DataFrame([_measure(_gray(data, i)) for i in rows], columns=['brightness', 'contrast', 'sharpness', 'size'], dtype=float)
 
-# %% ../nbs/18_audit.ipynb #a49a8408
+# %% ../nbs/18_audit.ipynb #f5ae3b64
 def _look(data):
     "A checksum, a thumbnail and the statistics of each picture"
     sums,thumbs,stats = [],np.zeros((len(data), _side, _side), np.float32),[]
@@ -58,7 +59,7 @@ def _look(data):
         stats.append(_measure(g))
     return np.array(sums), thumbs, pd.DataFrame(stats, columns=['brightness', 'contrast', 'sharpness', 'size'])
 
-# %% ../nbs/18_audit.ipynb #bf575955
+# %% ../nbs/18_audit.ipynb #98ceee95
 def _thumb_vectors(thumbs):
     "Thumbnails as vectors of length 1 and mean 0, so that their product is a correlation; flat ones become 0"
     v = thumbs.reshape(len(thumbs), -1) - thumbs.mean((1, 2))[:, None]
@@ -77,7 +78,7 @@ def _near_pairs(thumbs, least, block=1024):
             corrs.append(c[row, col][later])
     return np.concatenate(pairs), np.concatenate(corrs)
 
-# %% ../nbs/18_audit.ipynb #3358e489
+# %% ../nbs/18_audit.ipynb #061e89ac
 _order = dict(train=0, valid=1, test=2)
 
 def _groups(n, pairs):
@@ -95,7 +96,7 @@ def _rows(kind, data, rows, group=-1, other=-1, score=np.nan, note=''):
     df.insert(1, 'row', np.asarray(rows, int))
     return df.assign(group=group, other=other, score=np.asarray(score, float), note=note)
 
-# %% ../nbs/18_audit.ipynb #5aac85ab
+# %% ../nbs/18_audit.ipynb #5ff33507
 def _leaking(data, group):
     "The rows of copies, and the split in which a copy lies that has to stay"
     split = data.df.split.map(_order).to_numpy()
@@ -116,7 +117,7 @@ def _copies(data, sums):
                    _rows('conflicts', data, several, group[several], first[several], 1, [f'labelled {names[o]}' for o in group[several]]),
                    _rows('leaks', data, leaks, group[leaks], first[leaks], 1, notes)]
 
-# %% ../nbs/18_audit.ipynb #b5f6bc41
+# %% ../nbs/18_audit.ipynb #767beb49
 def _near_copies(data, thumbs, exact, least):
     "Findings about images that are alike and not identical"
     distinct = np.flatnonzero((exact < 0) | ~pd.Series(exact).duplicated())
@@ -131,7 +132,7 @@ def _near_copies(data, thumbs, exact, least):
     return [_rows('near', data, rows, group[rows], best.other.to_numpy(), best['corr'].to_numpy()),
             _rows('near_leaks', data, leaks, group[leaks], at.other[leaks].to_numpy(), at['corr'][leaks].to_numpy(), notes)]
 
-# %% ../nbs/18_audit.ipynb #ea0bfb6f
+# %% ../nbs/18_audit.ipynb #6e6a8b24
 def _blank(data, stats, least=2.):
     rows = np.flatnonzero(stats.contrast < least)
     return [_rows('blank', data, rows, score=stats.contrast[rows], note='all pixels are nearly the same')]
@@ -146,7 +147,7 @@ def _faceless(data, detector):
     rows = [i for i in progress_bar(range(len(data)), leave=False) if not len(detector(_framed(data.image(i))))]
     return [_rows('faceless', data, rows, note='the detector finds no face')]
 
-# %% ../nbs/18_audit.ipynb #e35bc701
+# %% ../nbs/18_audit.ipynb #0b40546a
 _voted = 'neutral happy surprise sad angry disgust fear contempt'.split() # the first eight columns of votes
 _others = ['unknown', 'no face']
 
@@ -159,13 +160,13 @@ def votes_for_label(
     return votes[np.arange(len(data)), np.array(at)[data.labels]]
 
 def _votes(data, least=2):
-    if getattr(data, 'votes', None) is None: return []
+    if data.votes is None: return []
     mine,votes = votes_for_label(data),np.asarray(data.votes)
     rows = np.flatnonzero((mine < least) & (votes.sum(1) > 0))
     say = lambda v: ', '.join(f'{v[k]} {([*_voted, *_others])[k]}' for k in np.argsort(-v, kind='stable') if v[k])
     return [_rows('votes', data, rows, score=mine[rows], note=[f'people say {say(votes[i])}' for i in rows])]
 
-# %% ../nbs/18_audit.ipynb #ed4fb5fd
+# %% ../nbs/18_audit.ipynb #814947ed
 def _labels(data, probs):
     if probs is None: return []
     try: from cleanlab.filter import find_label_issues
@@ -180,7 +181,7 @@ def _labels(data, probs):
     return [_rows('labels', data, rows, score=probs[rows, data.labels[rows]],
                   note=[f'the model says {data.vocab[k]}, {probs[i, k]:.0%}' for i,k in zip(rows, best)])]
 
-# %% ../nbs/18_audit.ipynb #11166a91
+# %% ../nbs/18_audit.ipynb #01c1de9d
 finding_kinds = dict(
     duplicates='images that occur more than once', conflicts='identical images with different labels',
     leaks='images with an identical one in a split that is scored', near='images that are nearly the same as another',
@@ -206,7 +207,7 @@ class Audit:
 
     def __dir__(self): return [*super().__dir__(), *finding_kinds]
 
-# %% ../nbs/18_audit.ipynb #a6b955a5
+# %% ../nbs/18_audit.ipynb #1936c0bb
 def audit_fer(
     source='sample', # what `read_fer` takes, or a `FERData`
     probs=None, # probabilities of the classes, shape (images, classes), to find wrong labels by: from `predict_data` or `cross_predict`
@@ -218,7 +219,7 @@ def audit_fer(
     if not 0 < near <= 1: raise FERError(f'near={near}: give a correlation above 0 and up to 1')
     data = read_fer(source, **kwargs) if kwargs or not isinstance(source, FERData) else source
     if not len(data): raise FERError('there are no images to audit')
-    idle = [k for k,o in dict(faceless=detector, votes=getattr(data, 'votes', None), labels=probs).items() if o is None]
+    idle = [k for k,o in dict(faceless=detector, votes=data.votes, labels=probs).items() if o is None]
     found = _labels(data, probs) # first, because it checks `probs`
     sums,thumbs,stats = _look(data)
     exact,copies = _copies(data, sums)
@@ -226,7 +227,7 @@ def audit_fer(
     findings = pd.concat([o for o in found if len(o)] or found[:1], ignore_index=True)
     return Audit(data, findings, stats, [o for o in finding_kinds if o not in idle])
 
-# %% ../nbs/18_audit.ipynb #7f2b56d6
+# %% ../nbs/18_audit.ipynb #4a55042c
 @patch
 def summary(self:Audit)->pd.DataFrame: # a row for each kind that was looked for
     "Count the findings of each kind, in all and in each split"
@@ -243,7 +244,7 @@ def balance(self:Audit)->pd.DataFrame: # a row for each split, shares from 0 to 
     shares = n[self.data.vocab].div(n.total.clip(lower=1), axis=0)
     return pd.concat([n[['total']], shares, self.stats.groupby(df.split.to_numpy()).mean()], axis=1).rename_axis(None)
 
-# %% ../nbs/18_audit.ipynb #416b0061
+# %% ../nbs/18_audit.ipynb #8e2dbc7b
 _copied = 'duplicates conflicts leaks near near_leaks'.split() # kinds of which images belong together
 
 def _pictures(audit, kind, n):
@@ -267,7 +268,7 @@ def show(self:Audit,
     rows,notes = _pictures(self, kind, n)
     return picture_grid([self.data.image(i) for i in rows], notes, side)
 
-# %% ../nbs/18_audit.ipynb #d4d63a26
+# %% ../nbs/18_audit.ipynb #8fe546ed
 def _plot_classes(audit):
     "The share of each class in each split"
     shares = audit.balance()[audit.data.vocab]
@@ -293,7 +294,7 @@ def _plot_look(audit):
         axs[1].legend()
     return fig
 
-# %% ../nbs/18_audit.ipynb #7711721f
+# %% ../nbs/18_audit.ipynb #cd442e33
 @patch
 def page(self:Audit,
     n=24, # the most pictures of a kind

@@ -7,7 +7,7 @@ Docs: https://fer-fastai.github.io/fer_fastai/page.html.md"""
 # %% auto #0
 __all__ = ['blue', 'orange', 'gray', 'quiet_plots', 'picture_grid', 'Page']
 
-# %% ../nbs/16_page.ipynb #0a9f5dfd
+# %% ../nbs/16_page.ipynb #308d70c8
 import base64, io, re
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from PIL import Image
 
 from .core import atomic
 
-# %% ../nbs/16_page.ipynb #04104436
+# %% ../nbs/16_page.ipynb #5c6e67ae
 blue,orange,gray = '#3b76b8','#d9822b','#8b949e' # what matters, what it is compared with, and the rest
 _ink,_line = '#24292e','#d8dee3' # text, and the lines of grids and axes
 
@@ -33,7 +33,7 @@ def quiet_plots(): # a context manager
     "Let matplotlib draw in this library's style"
     return plt.rc_context(_style)
 
-# %% ../nbs/16_page.ipynb #70502424
+# %% ../nbs/16_page.ipynb #9fab550a
 def _svg(fig):
     "A figure as SVG that follows the colours of the page"
     buf = io.StringIO()
@@ -43,7 +43,7 @@ def _svg(fig):
     svg = svg[svg.index('<svg'):].replace(_ink, 'currentColor').replace(_line, 'var(--line)')
     return re.sub(r'<metadata>.*?</metadata>', '', svg, flags=re.S)
 
-# %% ../nbs/16_page.ipynb #0d3ea582
+# %% ../nbs/16_page.ipynb #f8ea7901
 def _data_uri(img, side):
     "A picture as the address of itself, no larger than `side` pixels"
     img = img if isinstance(img, Image.Image) else Image.fromarray(img)
@@ -69,7 +69,7 @@ def picture_grid(
         cells.append(Figure(pic, Figcaption(*lines), style=_cell.format(side)))
     return Div(*cells, style=_grid)
 
-# %% ../nbs/16_page.ipynb #d03c94ee
+# %% ../nbs/16_page.ipynb #35a3369d
 def _part(o):
     "A part of a section as HTML"
     if isinstance(o, str): return P(o)
@@ -95,7 +95,7 @@ class Page:
             if isinstance(o, plt.Figure): plt.close(o)
         return self
 
-# %% ../nbs/16_page.ipynb #76844635
+# %% ../nbs/16_page.ipynb #729e3211
 _css = """.fer {--line: #8b949e55; font: 15px/1.5 system-ui, sans-serif; max-width: 980px}
 .fer h1 {font-size: 25px; line-height: 1.25; margin: 8px 0} .fer h2 {font-size: 18px; margin: 30px 0 6px}
 .fer p {margin: 6px 0; flex-basis: 100%; max-width: 46em} .fer .parts {display: flex; flex-wrap: wrap; gap: 4px 26px; align-items: flex-start}
@@ -114,7 +114,7 @@ def _body(self:Page, sections):
 @patch
 def _repr_html_(self:Page): return to_xml(Div(Style(_css), self._body(self.sections)), indent=False)
 
-# %% ../nbs/16_page.ipynb #dcc60d61
+# %% ../nbs/16_page.ipynb #13d02ace
 @patch
 def write(self:Page,
     path # the file

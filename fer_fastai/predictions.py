@@ -7,7 +7,7 @@ Docs: https://fer-fastai.github.io/fer_fastai/predictions.html.md"""
 # %% auto #0
 __all__ = ['check_probs', 'match_vocab', 'predict_data', 'embed_data', 'cross_predict', 'save_predictions', 'load_predictions']
 
-# %% ../nbs/17_predictions.ipynb #ffe38f89
+# %% ../nbs/17_predictions.ipynb #c88e1a56
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from .bundle import Bundle
 from .core import FERError, atomic, shorten
 from .data import FERData
 
-# %% ../nbs/17_predictions.ipynb #616bcc23
+# %% ../nbs/17_predictions.ipynb #acafef27
 def check_probs(
     probs, # array of shape (images, classes)
     n, # how many images there are
@@ -49,7 +49,7 @@ def match_vocab(
                        'read the data with the same emotions=[...], or use a model that was trained on them')
     return probs if has == wants else probs[:, [has.index(o) for o in wants]]
 
-# %% ../nbs/17_predictions.ipynb #d95e3477
+# %% ../nbs/17_predictions.ipynb #bebf97ca
 def _session(model, net=None):
     "onnxruntime's session of a bundle, or of `net`, the bytes of another network"
     import onnxruntime as ort
@@ -68,7 +68,7 @@ def _run_bundle(data, rows, bundle, tta):
     mirrored = lambda x: (run(x) + run(np.ascontiguousarray(x[..., ::-1])))/2
     return np.concatenate([(mirrored if tta else run)(x) for x in _blocks(data, rows, bundle.pre)])
 
-# %% ../nbs/17_predictions.ipynb #345cd57b
+# %% ../nbs/17_predictions.ipynb #5f6ef061
 def predict_data(
     data:FERData, # the faces
     model=None, # what `Bundle` takes, or a fastai `Learner`; None for the model that ships with the package
@@ -93,7 +93,7 @@ def _run_learner(data, rows, learn, tta):
     flipped = learn.dls.test_dl([data.image(i).transpose(0) for i in rows], num_workers=0)
     with learn.no_bar(), learn.no_logging(): return (probs + learn.get_preds(dl=flipped, act=softmax)[0].numpy())/2
 
-# %% ../nbs/17_predictions.ipynb #65a5b8a8
+# %% ../nbs/17_predictions.ipynb #bf6dff44
 def embed_data(
     data:FERData, # the faces
     model=None, # what `Bundle` takes
@@ -110,7 +110,7 @@ def embed_data(
     parts = [session.run([last.input[0]], {'image': x})[0] for x in _blocks(data, rows, bundle.pre)]
     return np.concatenate([o.reshape(len(o), -1) for o in parts])
 
-# %% ../nbs/17_predictions.ipynb #5590044c
+# %% ../nbs/17_predictions.ipynb #796853be
 def cross_predict(
     data:FERData, # the faces
     model=None, # what `Bundle` takes: the network that makes the embeddings
@@ -134,7 +134,7 @@ def cross_predict(
         probs[np.ix_(rest, fit.classes_)] = fit.predict_proba(x[rest])
     return probs
 
-# %% ../nbs/17_predictions.ipynb #374e9b2e
+# %% ../nbs/17_predictions.ipynb #ed0508da
 def save_predictions(
     path, # the file to write, .npz
     probs, # probabilities, shape (images, classes)

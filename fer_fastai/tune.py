@@ -20,12 +20,13 @@ import torch
 from fastai.vision.all import Callback, delegates
 from matplotlib.ticker import LogLocator, MaxNLocator
 
+from .checkpoint import Checkpoint
 from .colorize import colorize_fer
 from .core import FERError, atomic, check_name, write_json
-from .data import read_fer
+from .read import read_fer
 from .models import _own_head
 from .recipes import Recipe, find_recipe
-from .train import Checkpoint, fit_recipe, recipe_learner
+from .train import fit_recipe, recipe_learner
 
 # %% ../nbs/27_tune.ipynb #d5e9966d
 def _import_ray():

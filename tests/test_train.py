@@ -13,7 +13,8 @@ from fer_fastai.colorize import tone
 from fer_fastai.bundle import Bundle
 from fer_fastai.core import FERError
 from fer_fastai.images import Preprocess
-from fer_fastai.data import FERData, read_fer
+from fer_fastai.data import FERData
+from fer_fastai.read import read_fer
 from fer_fastai.export import load_fer_learner, save_bundle
 from fer_fastai.interpret import with_temperature
 from fer_fastai.models import fer_model
