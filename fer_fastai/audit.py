@@ -7,8 +7,8 @@ Docs: https://fer-fastai.github.io/fer_fastai/audit.html.md"""
 # %% auto #0
 __all__ = ['finding_kinds', 'image_stats', 'votes_for_label', 'Audit', 'audit_fer']
 
-# %% ../nbs/18_audit.ipynb #a3307738
-import hashlib
+# %% ../nbs/18_audit.ipynb #2102ed9d
+import hashlib, warnings
 from pathlib import Path
 
 import cv2
@@ -28,10 +28,12 @@ from .page import Page, blue, gray, orange, picture_grid, quiet_plots
 from .predictions import check_probs
 from .read import read_fer
 
-# %% ../nbs/18_audit.ipynb #7a44e189
+# %% ../nbs/18_audit.ipynb #8f989c4f
 _side = 16 # of a thumbnail
 
-def _gray(data, i): return data.images[i] if data.images is not None and data.images.ndim == 3 else np.asarray(data.image(i).convert('L'))
+_measures = ['brightness', 'contrast', 'sharpness', 'size']
+
+def _gray(data, i): return np.asarray(data.image(i).convert('L'))
 
 def _measure(g):
     "Brightness, contrast, sharpness and size of a gray picture"
@@ -41,12 +43,12 @@ def _measure(g):
 def image_stats(
     data:FERData, # the faces
     rows=None # which rows; None for all
-)->pd.DataFrame: # brightness and contrast (mean and standard deviation of gray, 0 to 255), sharpness (standard deviation of the Laplacian at 48 px), size (shorter side in pixels)
+)->pd.DataFrame: # a row for each face: brightness, contrast, sharpness, size
     "Measure how well each face can be seen"
     rows = range(len(data)) if rows is None else rows
-    return pd.DataFrame([_measure(_gray(data, i)) for i in rows], columns=['brightness', 'contrast', 'sharpness', 'size'], dtype=float)
+    return pd.DataFrame([_measure(_gray(data, i)) for i in rows], columns=_measures, dtype=float)
 
-# %% ../nbs/18_audit.ipynb #f5ae3b64
+# %% ../nbs/18_audit.ipynb #5509ce7e
 def _look(data):
     "A checksum, a thumbnail and the statistics of each picture"
     sums,thumbs,stats = [],np.zeros((len(data), _side, _side), np.float32),[]
@@ -57,9 +59,9 @@ def _look(data):
         sums.append(hashlib.blake2b(raw, digest_size=16).hexdigest())
         thumbs[i] = cv2.resize(g, (_side, _side), interpolation=cv2.INTER_AREA)
         stats.append(_measure(g))
-    return np.array(sums), thumbs, pd.DataFrame(stats, columns=['brightness', 'contrast', 'sharpness', 'size'])
+    return np.array(sums), thumbs, pd.DataFrame(stats, columns=_measures, dtype=float)
 
-# %% ../nbs/18_audit.ipynb #98ceee95
+# %% ../nbs/18_audit.ipynb #df5ee4b0
 def _thumb_vectors(thumbs):
     "Thumbnails as vectors of length 1 and mean 0, so that their product is a correlation; flat ones become 0"
     v = thumbs.reshape(len(thumbs), -1) - thumbs.mean((1, 2))[:, None]
@@ -67,7 +69,7 @@ def _thumb_vectors(thumbs):
     return np.where(n > _side, v/n.clip(1), 0).astype(np.float32)
 
 def _near_pairs(thumbs, least, block=1024):
-    "Pairs of pictures that correlate by more than `least`, upright or mirrored: int of shape (pairs, 2), and the correlations"
+    "Pairs of pictures that correlate by more than `least`, upright or mirrored: shape (pairs, 2), and the correlations"
     a,pairs,corrs = _thumb_vectors(thumbs),[],[]
     for b in a, _thumb_vectors(thumbs[:, :, ::-1]):
         for i in range(0, len(a), block):
@@ -78,7 +80,7 @@ def _near_pairs(thumbs, least, block=1024):
             corrs.append(c[row, col][later])
     return np.concatenate(pairs), np.concatenate(corrs)
 
-# %% ../nbs/18_audit.ipynb #061e89ac
+# %% ../nbs/18_audit.ipynb #2290218e
 _order = dict(train=0, valid=1, test=2)
 
 def _groups(n, pairs):
@@ -96,7 +98,7 @@ def _rows(kind, data, rows, group=-1, other=-1, score=np.nan, note=''):
     df.insert(1, 'row', np.asarray(rows, int))
     return df.assign(group=group, other=other, score=np.asarray(score, float), note=note)
 
-# %% ../nbs/18_audit.ipynb #5ff33507
+# %% ../nbs/18_audit.ipynb #03e3b265
 def _leaking(data, group):
     "The rows of copies, and the split in which a copy lies that has to stay"
     split = data.df.split.map(_order).to_numpy()
@@ -113,41 +115,45 @@ def _copies(data, sums):
     several = np.flatnonzero((group >= 0) & (by.transform('nunique') > 1))
     names = by.agg(lambda o: ', '.join(data.vocab[i] for i in sorted(set(o))))
     leaks,notes = _leaking(data, group)
+    labelled = [f'labelled {names[o]}' for o in group[several]]
     return group, [_rows('duplicates', data, rows, group[rows], first[rows], 1),
-                   _rows('conflicts', data, several, group[several], first[several], 1, [f'labelled {names[o]}' for o in group[several]]),
+                   _rows('conflicts', data, several, group[several], first[several], 1, labelled),
                    _rows('leaks', data, leaks, group[leaks], first[leaks], 1, notes)]
 
-# %% ../nbs/18_audit.ipynb #767beb49
+# %% ../nbs/18_audit.ipynb #0d283bfd
 def _near_copies(data, thumbs, exact, least):
     "Findings about images that are alike and not identical"
-    distinct = np.flatnonzero((exact < 0) | ~pd.Series(exact).duplicated())
+    alone = np.arange(len(data)) + exact.max(initial=-1) + 1
+    same = pd.factorize(np.where(exact >= 0, exact, alone))[0] # numbers the distinct pictures
+    distinct = np.unique(same, return_index=True)[1]
     pairs,corr = _near_pairs(thumbs[distinct], least)
-    pairs = distinct[pairs].reshape(-1, 2)
-    best = pd.DataFrame(dict(row=pairs.ravel(), other=pairs[:, ::-1].ravel(), corr=np.repeat(corr, 2)))
-    best = best.sort_values('corr', ascending=False).drop_duplicates('row').sort_values('row')
-    group = _groups(len(data), pairs)
-    group = np.where(group >= 0, group + exact.max(initial=-1) + 1, -1)
-    rows,leaks,notes = best.row.to_numpy(),*_leaking(data, group)
-    at = best.set_index('row')
-    return [_rows('near', data, rows, group[rows], best.other.to_numpy(), best['corr'].to_numpy()),
-            _rows('near_leaks', data, leaks, group[leaks], at.other[leaks].to_numpy(), at['corr'][leaks].to_numpy(), notes)]
+    best = pd.DataFrame(dict(pic=pairs.ravel(), other=distinct[pairs[:, ::-1].ravel()], corr=np.repeat(corr, 2)))
+    best = best.sort_values('corr', ascending=False).drop_duplicates('pic').set_index('pic')
+    group = _groups(len(distinct), pairs)[same]
+    rows,leaks = np.flatnonzero(group >= 0),_leaking(data, group)
+    new = ~np.isin(leaks[0], _leaking(data, exact)[0])
+    def found(kind, rows, note=''):
+        at = best.loc[same[rows]]
+        return _rows(kind, data, rows, group[rows], at.other.to_numpy(), at['corr'].to_numpy(), note)
+    return [found('near', rows), found('near_leaks', leaks[0][new], np.array(leaks[1], object)[new])]
 
-# %% ../nbs/18_audit.ipynb #6e6a8b24
+# %% ../nbs/18_audit.ipynb #37e4112f
 def _blank(data, stats, least=2.):
     rows = np.flatnonzero(stats.contrast < least)
-    return [_rows('blank', data, rows, score=stats.contrast[rows], note='all pixels are nearly the same')]
+    return [_rows('blank', data, rows, score=stats.contrast[rows])]
 
 def _framed(img):
     "A face with a border of half its side"
     img = img.convert('RGB')
-    return ImageOps.expand(img, max(img.size)//2, tuple(np.asarray(img).reshape(-1, 3).mean(0).astype(int).tolist()))
+    mean = np.asarray(img).reshape(-1, 3).mean(0)
+    return ImageOps.expand(img, max(img.size)//2, tuple(mean.astype(int).tolist()))
 
 def _faceless(data, detector):
     if detector is None: return []
     rows = [i for i in progress_bar(range(len(data)), leave=False) if not len(detector(_framed(data.image(i))))]
-    return [_rows('faceless', data, rows, note='the detector finds no face')]
+    return [_rows('faceless', data, rows)]
 
-# %% ../nbs/18_audit.ipynb #0b40546a
+# %% ../nbs/18_audit.ipynb #68aea215
 _voted = 'neutral happy surprise sad angry disgust fear contempt'.split() # the first eight columns of votes
 _others = ['unknown', 'no face']
 
@@ -156,7 +162,7 @@ def votes_for_label(
 )->np.ndarray: # int, from 0 to 10
     "Count the people who agree with the label of each image"
     at = [_voted.index(o) if o in _voted else -1 for o in data.vocab]
-    votes = np.c_[np.asarray(data.votes), np.zeros(len(data), int)] # the last column is for classes nobody could vote for
+    votes = np.c_[np.asarray(data.votes), np.zeros(len(data), int)] # the last column: nobody could vote for this class
     return votes[np.arange(len(data)), np.array(at)[data.labels]]
 
 def _votes(data, least=2):
@@ -166,14 +172,18 @@ def _votes(data, least=2):
     say = lambda v: ', '.join(f'{v[k]} {([*_voted, *_others])[k]}' for k in np.argsort(-v, kind='stable') if v[k])
     return [_rows('votes', data, rows, score=mine[rows], note=[f'people say {say(votes[i])}' for i in rows])]
 
-# %% ../nbs/18_audit.ipynb #814947ed
+# %% ../nbs/18_audit.ipynb #a47b3012
 def _labels(data, probs):
     if probs is None: return []
-    try: from cleanlab.filter import find_label_issues
-    except ImportError: raise FERError('suspected label errors need cleanlab: pip install fer_fastai[audit]') from None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore') # tqdm misses a widget that nobody sees
+            from cleanlab.filter import find_label_issues
+    except ImportError: raise FERError('to find label errors, install cleanlab: pip install fer_fastai[audit]') from None
     probs,n = check_probs(probs, len(data), data.vocab),np.bincount(data.labels, minlength=len(data.vocab))
     here = np.flatnonzero(n) # cleanlab wants every class to be there
-    if len(here) < 2: raise FERError(f'all labels are {data.vocab[here[0]]!r}: label errors can be found between two classes or more')
+    if len(here) < 2:
+        raise FERError(f'all labels are {data.vocab[here[0]]!r}: label errors can be found between two classes or more')
     labels,p = np.searchsorted(here, data.labels),probs[:, here].astype(float)
     p /= p.sum(1, keepdims=True).clip(1e-9)
     rows = find_label_issues(labels, p, return_indices_ranked_by='self_confidence', n_jobs=1)
@@ -181,10 +191,11 @@ def _labels(data, probs):
     return [_rows('labels', data, rows, score=probs[rows, data.labels[rows]],
                   note=[f'the model says {data.vocab[k]}, {probs[i, k]:.0%}' for i,k in zip(rows, best)])]
 
-# %% ../nbs/18_audit.ipynb #01c1de9d
+# %% ../nbs/18_audit.ipynb #3cdb6aa6
 finding_kinds = dict(
     duplicates='images that occur more than once', conflicts='identical images with different labels',
-    leaks='images with an identical one in a split that is scored', near='images that are nearly the same as another',
+    leaks='images with an identical one in a split that is scored',
+    near='images that are nearly the same as another',
     near_leaks='images with nearly the same one in a split that is scored', blank='pictures of nothing',
     faceless='pictures in which no face is found', votes='labels that at most one of ten people chose',
     labels='labels that a model doubts')
@@ -207,10 +218,10 @@ class Audit:
 
     def __dir__(self): return [*super().__dir__(), *finding_kinds]
 
-# %% ../nbs/18_audit.ipynb #1936c0bb
+# %% ../nbs/18_audit.ipynb #a31eca33
 def audit_fer(
     source='sample', # what `read_fer` takes, or a `FERData`
-    probs=None, # probabilities of the classes, shape (images, classes), to find wrong labels by: from `predict_data` or `cross_predict`
+    probs=None, # probabilities, shape (images, classes), to find wrong labels by: from `predict_data` or `cross_predict`
     detector=None, # function from a picture to the boxes of its faces, to find pictures without a face
     near=.96, # images whose thumbnails correlate by more are near duplicates, 0 to 1
     **kwargs # arguments of `read_fer`
@@ -220,31 +231,33 @@ def audit_fer(
     data = read_fer(source, **kwargs) if kwargs or not isinstance(source, FERData) else source
     if not len(data): raise FERError('there are no images to audit')
     idle = [k for k,o in dict(faceless=detector, votes=data.votes, labels=probs).items() if o is None]
-    found = _labels(data, probs) # first, because it checks `probs`
+    found = _labels(data, probs) + _votes(data)
     sums,thumbs,stats = _look(data)
     exact,copies = _copies(data, sums)
-    found = copies + _near_copies(data, thumbs, exact, near) + _blank(data, stats) + _faceless(data, detector) + _votes(data) + found
+    found = copies + _near_copies(data, thumbs, exact, near) + _blank(data, stats) + _faceless(data, detector) + found
     findings = pd.concat([o for o in found if len(o)] or found[:1], ignore_index=True)
     return Audit(data, findings, stats, [o for o in finding_kinds if o not in idle])
 
-# %% ../nbs/18_audit.ipynb #4a55042c
+# %% ../nbs/18_audit.ipynb #f0133e60
 @patch
 def summary(self:Audit)->pd.DataFrame: # a row for each kind that was looked for
     "Count the findings of each kind, in all and in each split"
     splits = [o for o in _order if o in set(self.data.df.split)]
-    by = {k: self.findings[self.findings.kind == k] for k in self.looked}
-    rows = {k: dict(finding=finding_kinds[k], images=len(o), groups=o.group[o.group >= 0].nunique() or '',
-                    **{s: int((o.split == s).sum()) for s in splits}) for k,o in by.items()}
-    return pd.DataFrame.from_dict(rows, orient='index')
+    def row(k):
+        o = self.findings[self.findings.kind == k]
+        by = {s: int((o.split == s).sum()) for s in splits}
+        return dict(images=len(o), groups=o.group[o.group >= 0].nunique(), **by, what=finding_kinds[k])
+    return pd.DataFrame([row(k) for k in self.looked], index=self.looked)
 
 @patch
 def balance(self:Audit)->pd.DataFrame: # a row for each split, shares from 0 to 1
     "Compare the splits: their size, the share of each class, and how the pictures look on average"
     df,n = self.data.df,self.data.counts()
     shares = n[self.data.vocab].div(n.total.clip(lower=1), axis=0)
-    return pd.concat([n[['total']], shares, self.stats.groupby(df.split.to_numpy()).mean()], axis=1).rename_axis(None)
+    looks = self.stats.groupby(df.split.to_numpy()).mean()
+    return pd.concat([n[['total']], shares, looks], axis=1).rename_axis(None)
 
-# %% ../nbs/18_audit.ipynb #8e2dbc7b
+# %% ../nbs/18_audit.ipynb #3c09660e
 _copied = 'duplicates conflicts leaks near near_leaks'.split() # kinds of which images belong together
 
 def _pictures(audit, kind, n):
@@ -252,7 +265,7 @@ def _pictures(audit, kind, n):
     df = audit.findings[audit.findings.kind == kind]
     if kind in _copied:
         everyone = audit.findings[audit.findings.kind == ('near' if kind.startswith('near') else 'duplicates')]
-        df = everyone[everyone.group.isin(df.group)].sort_values(['group', 'row'])
+        df = everyone[everyone.group.isin(df.group)].sort_values(['group', 'row']).groupby('group').head(4)
     df = df.head(n)
     notes = [f'{o.split} {o.emotion}' + (f'\n{o.note}' if o.note else '') for o in df.itertuples()]
     return df.row.tolist(), notes
@@ -268,14 +281,14 @@ def show(self:Audit,
     rows,notes = _pictures(self, kind, n)
     return picture_grid([self.data.image(i) for i in rows], notes, side)
 
-# %% ../nbs/18_audit.ipynb #8fe546ed
+# %% ../nbs/18_audit.ipynb #6b10a90a
 def _plot_classes(audit):
     "The share of each class in each split"
     shares = audit.balance()[audit.data.vocab]
     with quiet_plots():
         fig,ax = plt.subplots(figsize=(4.6, .7 + .32*len(shares.columns)))
         shares.T[::-1].plot.barh(ax=ax, width=.75, color=[blue, orange, gray][:len(shares)])
-        ax.xaxis.set_major_formatter(PercentFormatter(1))
+        ax.xaxis.set_major_formatter(PercentFormatter(1, 0))
         ax.set(xlabel='share of the split', title='Classes by split')
         ax.grid(axis='y', visible=False)
     return fig
@@ -284,17 +297,18 @@ def _plot_look(audit):
     "How bright and how sharp the pictures of each split are"
     with quiet_plots():
         fig,axs = plt.subplots(1, 2, figsize=(4.6, 2.6), sharey=True)
-        for ax,k,unit in zip(axs, ('brightness', 'contrast'), ('mean gray, 0 to 255', 'standard deviation of gray')):
+        for ax,k,unit,most in zip(axs, _measures, ('mean gray, 0 to 255', 'standard deviation of gray'), (255, 128)):
             for c,s in zip((blue, orange, gray), audit.balance().index):
                 x = audit.stats[k][(audit.data.df.split == s).to_numpy()]
-                ax.hist(x, 32, (0, 255 if k == 'brightness' else 128), weights=np.full(len(x), 1/len(x)), histtype='step', color=c, label=s)
+                share = np.full(len(x), 1/len(x))
+                ax.hist(x, 32, range=(0, most), weights=share, histtype='step', color=c, label=s)
             ax.set(xlabel=unit, title=k.capitalize())
-            ax.yaxis.set_major_formatter(PercentFormatter(1))
+            ax.yaxis.set_major_formatter(PercentFormatter(1, 0))
         axs[0].set_ylabel('share of the split')
         axs[1].legend()
     return fig
 
-# %% ../nbs/18_audit.ipynb #cd442e33
+# %% ../nbs/18_audit.ipynb #e1f930e7
 @patch
 def page(self:Audit,
     n=24, # the most pictures of a kind
@@ -311,7 +325,8 @@ def page(self:Audit,
     return page
 
 @patch
-def _repr_html_(self:Audit): return Page('What the data hides', repr(self)).add('Findings', self.summary())._repr_html_()
+def _repr_html_(self:Audit):
+    return Page('What the data hides', repr(self)).add('Findings', self.summary())._repr_html_()
 
 @patch
 def __repr__(self:Audit):

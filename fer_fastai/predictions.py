@@ -7,17 +7,18 @@ Docs: https://fer-fastai.github.io/fer_fastai/predictions.html.md"""
 # %% auto #0
 __all__ = ['check_probs', 'match_vocab', 'predict_data', 'embed_data', 'cross_predict', 'save_predictions', 'load_predictions']
 
-# %% ../nbs/17_predictions.ipynb #c88e1a56
+# %% ../nbs/17_predictions.ipynb #76f3a0f1
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from fastprogress import progress_bar
 
 from .bundle import Bundle
 from .core import FERError, atomic, shorten
 from .data import FERData
 
-# %% ../nbs/17_predictions.ipynb #acafef27
+# %% ../nbs/17_predictions.ipynb #7febf7c6
 def check_probs(
     probs, # array of shape (images, classes)
     n, # how many images there are
@@ -26,16 +27,27 @@ def check_probs(
     "Raise a `FERError` if these cannot be the probabilities of `n` images"
     p = np.asarray(probs)
     if p.dtype.kind not in 'fiu' or p.ndim != 2:
-        raise FERError(f'the predictions have the shape {p.shape} and the type {p.dtype}: give numbers of shape (images, classes)')
-    if len(p) != n: raise FERError(f'there are {len(p):,} predictions and {n:,} images: predict the same data, in the same order')
+        raise FERError(f'the predictions have the shape {p.shape} and the type {p.dtype}: '
+                       'give numbers of shape (images, classes)')
+    if len(p) != n:
+        raise FERError(f'there are {len(p):,} predictions and {n:,} images: predict the same data, in the same order')
     if p.shape[1] != len(vocab):
-        raise FERError(f'the predictions have {p.shape[1]} columns and there are {len(vocab)} classes: {", ".join(map(str, vocab))}')
-    bad = ~np.isfinite(p).all(1)
-    if bad.any(): raise FERError(f'the predictions of {bad.sum():,} images are NaN or infinite, the first is row {bad.argmax()}: did the training diverge?')
-    off = (p < 0).any(1) | (np.abs(p.sum(1, dtype=float) - 1) > .01)
-    if off.any(): raise FERError(f'row {off.argmax()} of the predictions is no probability, it sums to {p[off.argmax()].sum():.3g}: apply a softmax to logits')
+        raise FERError(f'the predictions have {p.shape[1]} columns and there are {len(vocab)} classes: '
+                       f'{", ".join(map(str, vocab))}')
+    _check_rows(p)
     return p
 
+def _check_rows(p):
+    bad = ~np.isfinite(p).all(1)
+    if bad.any():
+        raise FERError(f'the predictions of {bad.sum():,} images are NaN or infinite, the first is row {bad.argmax()}: '
+                       'did the training diverge?')
+    off = (p < 0).any(1) | (np.abs(p.sum(1, dtype=float) - 1) > .01)
+    if off.any():
+        raise FERError(f'row {off.argmax()} of the predictions is no probability, it sums to '
+                       f'{p[off.argmax()].sum():.3g}: apply a softmax to logits')
+
+# %% ../nbs/17_predictions.ipynb #4a4d3568
 def match_vocab(
     probs, # array of shape (images, classes)
     has, # names of its columns
@@ -49,7 +61,7 @@ def match_vocab(
                        'read the data with the same emotions=[...], or use a model that was trained on them')
     return probs if has == wants else probs[:, [has.index(o) for o in wants]]
 
-# %% ../nbs/17_predictions.ipynb #bebf97ca
+# %% ../nbs/17_predictions.ipynb #4b211013
 def _session(model, net=None):
     "onnxruntime's session of a bundle, or of `net`, the bytes of another network"
     import onnxruntime as ort
@@ -68,7 +80,7 @@ def _run_bundle(data, rows, bundle, tta):
     mirrored = lambda x: (run(x) + run(np.ascontiguousarray(x[..., ::-1])))/2
     return np.concatenate([(mirrored if tta else run)(x) for x in _blocks(data, rows, bundle.pre)])
 
-# %% ../nbs/17_predictions.ipynb #5f6ef061
+# %% ../nbs/17_predictions.ipynb #0bfce73a
 def predict_data(
     data:FERData, # the faces
     model=None, # what `Bundle` takes, or a fastai `Learner`; None for the model that ships with the package
@@ -79,21 +91,21 @@ def predict_data(
     rows = np.arange(len(data)) if rows is None else np.asarray(rows, int)
     learner = hasattr(model, 'get_preds')
     bundle = None if learner else model if isinstance(model, Bundle) else Bundle(model)
-    has,who = (model.dls.vocab, 'the learner') if learner else (bundle.labels, f'the model {shorten(bundle.name, 40)}')
+    has,who = (model.dls.vocab, 'the learner') if learner else (bundle.labels, f'model {shorten(bundle.name, 40)}')
     if not len(rows): return np.zeros((0, len(data.vocab)), np.float32)
     match_vocab(np.zeros((1, len(has))), has, data.vocab, who) # before the work
     probs = _run_learner(data, rows, model, tta) if learner else _run_bundle(data, rows, bundle, tta)
     return match_vocab(probs, has, data.vocab, who)
 
 def _run_learner(data, rows, learn, tta):
-    dl = learn.dls.test_dl([data.image(i) for i in rows], num_workers=0)
-    softmax = lambda o: o.float().softmax(1)
-    with learn.no_bar(), learn.no_logging(): probs = learn.get_preds(dl=dl, act=softmax)[0].numpy()
-    if not tta: return probs
-    flipped = learn.dls.test_dl([data.image(i).transpose(0) for i in rows], num_workers=0)
-    with learn.no_bar(), learn.no_logging(): return (probs + learn.get_preds(dl=flipped, act=softmax)[0].numpy())/2
+    imgs = [data.image(i) for i in rows]
+    def run(imgs):
+        dl = learn.dls.test_dl(imgs, num_workers=0)
+        with learn.no_bar(), learn.no_logging(): probs = learn.get_preds(dl=dl, act=lambda o: o.float().softmax(1))[0]
+        return probs.numpy()
+    return (run(imgs) + run([o.transpose(0) for o in imgs]))/2 if tta else run(imgs)
 
-# %% ../nbs/17_predictions.ipynb #bf6dff44
+# %% ../nbs/17_predictions.ipynb #60f44a35
 def embed_data(
     data:FERData, # the faces
     model=None, # what `Bundle` takes
@@ -110,7 +122,7 @@ def embed_data(
     parts = [session.run([last.input[0]], {'image': x})[0] for x in _blocks(data, rows, bundle.pre)]
     return np.concatenate([o.reshape(len(o), -1) for o in parts])
 
-# %% ../nbs/17_predictions.ipynb #796853be
+# %% ../nbs/17_predictions.ipynb #7fc33637
 def cross_predict(
     data:FERData, # the faces
     model=None, # what `Bundle` takes: the network that makes the embeddings
@@ -125,16 +137,17 @@ def cross_predict(
     from sklearn.preprocessing import StandardScaler
     least = np.bincount(data.labels, minlength=len(data.vocab)).argmin()
     if (n := (data.labels == least).sum()) < folds:
-        raise FERError(f'{data.vocab[least]!r} has {n} images, too few for {folds} folds: give folds={max(2, n)}, or leave the class out')
+        raise FERError(f'{data.vocab[least]!r} has {n} images, too few for {folds} folds: '
+                       f'give folds={max(2, n)}, or leave the class out')
     x,probs = embed_data(data, model),np.zeros((len(data), len(data.vocab)))
-    groups = np.unique(x.round(4), axis=0, return_inverse=True)[1].ravel()
+    groups = pd.factorize(pd.Series([o.tobytes() for o in x.round(4)]))[0] # those of identical images are identical
     for train,rest in StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(x, data.labels, groups):
-        fit = make_pipeline(StandardScaler(), PCA(min(64, *x[train].shape), whiten=True, svd_solver='covariance_eigh'), LogisticRegression(C=.1))
-        fit.fit(x[train], data.labels[train])
+        pca = PCA(min(64, *x[train].shape), whiten=True, svd_solver='covariance_eigh')
+        fit = make_pipeline(StandardScaler(), pca, LogisticRegression(C=.1)).fit(x[train], data.labels[train])
         probs[np.ix_(rest, fit.classes_)] = fit.predict_proba(x[rest])
     return probs
 
-# %% ../nbs/17_predictions.ipynb #ed0508da
+# %% ../nbs/17_predictions.ipynb #bd8a85c1
 def save_predictions(
     path, # the file to write, .npz
     probs, # probabilities, shape (images, classes)
@@ -145,7 +158,8 @@ def save_predictions(
     rows = np.arange(len(data)) if rows is None else np.asarray(rows, int)
     probs = check_probs(probs, len(rows), data.vocab)
     with atomic(path) as tmp, tmp.open('wb') as f:
-        np.savez_compressed(f, probs=np.float32(probs), vocab=np.array(data.vocab, str), names=data.df['name'].to_numpy(str)[rows])
+        np.savez_compressed(f, probs=np.float32(probs), vocab=np.array(data.vocab, str),
+                            names=data.df['name'].to_numpy(str)[rows])
     return Path(path)
 
 def load_predictions(
@@ -156,12 +170,13 @@ def load_predictions(
     "Load predictions, and find those of the wanted images"
     rows = np.arange(len(data)) if rows is None else np.asarray(rows, int)
     try:
-        with np.load(path, allow_pickle=False) as f: probs,vocab,names = (f[k] for k in ('probs', 'vocab', 'names'))
+        with np.load(path, allow_pickle=False) as f: probs,vocab,names = f['probs'],f['vocab'],f['names']
     except FileNotFoundError: raise FERError(f'{shorten(path)}: there is no such file') from None
     except (OSError, ValueError, KeyError, EOFError) as e:
         raise FERError(f'{shorten(path)} is no file of predictions: save_predictions writes them') from e
     probs,at = match_vocab(probs, vocab, data.vocab, 'the file'),{o: i for i,o in enumerate(names.tolist())}
     want = data.df['name'].iloc[rows].tolist()
     if missing := [o for o in want if o not in at]:
-        raise FERError(f'{shorten(path)} has no prediction for {len(missing):,} of {len(want):,} images, such as {shorten(missing[0])}: predict them first')
+        raise FERError(f'{shorten(path)} has no prediction for {len(missing):,} of {len(want):,} images, '
+                       f'such as {shorten(missing[0])}: predict them first')
     return check_probs(probs[[at[o] for o in want]], len(rows), data.vocab)
