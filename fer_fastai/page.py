@@ -7,8 +7,9 @@ Docs: https://fer-fastai.github.io/fer_fastai/page.html.md"""
 # %% auto #0
 __all__ = ['quiet_plots', 'data_uri', 'picture_grid', 'Page']
 
-# %% ../nbs/16_page.ipynb #b1f93430
+# %% ../nbs/16_page.ipynb #bf1d7821
 import base64, io, re
+from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -21,7 +22,7 @@ from PIL import Image
 
 from .core import atomic
 
-# %% ../nbs/16_page.ipynb #28dab6dc
+# %% ../nbs/16_page.ipynb #1eba9372
 blue,orange,gray = '#3b76b8','#d9822b','#8b949e' # what matters, what it is compared with, and the rest
 _ink,_line = '#24292e','#d8dee3' # text, and the lines of grids and axes
 
@@ -32,12 +33,16 @@ _style = {'figure.constrained_layout.use': True, 'font.size': 9.5, 'axes.titlesi
           'axes.axisbelow': True, 'grid.color': _line, 'grid.linewidth': .6, 'xtick.major.size': 0, 'ytick.major.size': 0,
           'legend.frameon': False, 'lines.linewidth': 1.6, 'axes.prop_cycle': plt.cycler(color=palette)}
 
-# %% ../nbs/16_page.ipynb #3d5bcc74
-def quiet_plots(): # a context manager
+# %% ../nbs/16_page.ipynb #4388656e
+@contextmanager
+def quiet_plots():
     "Let matplotlib draw in this library's style"
-    return plt.rc_context(_style)
+    with plt.rc_context(_style):
+        yield
+        interactive = plt.isinteractive()
+    if interactive: plt.ion() # a notebook's backend, which the first plot chooses, says so inside
 
-# %% ../nbs/16_page.ipynb #ccd1ce82
+# %% ../nbs/16_page.ipynb #16f86398
 def _svg(fig):
     "A figure as SVG that follows the colours of the page"
     buf = io.StringIO()
@@ -47,7 +52,7 @@ def _svg(fig):
     svg = svg[svg.index('<svg'):].replace(_ink, 'currentColor').replace(_line, 'var(--line)')
     return re.sub(r'<metadata>.*?</metadata>', '', svg, flags=re.S)
 
-# %% ../nbs/16_page.ipynb #1d118062
+# %% ../nbs/16_page.ipynb #2f361ffc
 def data_uri(
     img, # PIL image, or uint8 array of shape (height, width) or (height, width, 3)
     side # a larger picture is made smaller, in pixels
@@ -77,7 +82,7 @@ def picture_grid(
         cells.append(Figure(pic, Figcaption(*lines), style=_figure.format(side)))
     return Div(*cells, style=_row)
 
-# %% ../nbs/16_page.ipynb #86b46438
+# %% ../nbs/16_page.ipynb #cdf14672
 def _cell(v):
     "A cell of a table: text to the left, numbers to the right"
     if isinstance(v, str): return Td(v, cls='text')
@@ -94,7 +99,7 @@ def _table(df):
     rows = [Tr(*[Th(str(i), cls='text')]*named, *map(_cell, row)) for i,*row in body]
     return Div(Table(head, *rows), cls='wide')
 
-# %% ../nbs/16_page.ipynb #abba95f4
+# %% ../nbs/16_page.ipynb #9b319ad9
 def _part(o):
     "A part of a section as HTML"
     if isinstance(o, str): return P(o)
@@ -118,7 +123,7 @@ class Page:
             if isinstance(o, plt.Figure): plt.close(o)
         return self
 
-# %% ../nbs/16_page.ipynb #6fa503d6
+# %% ../nbs/16_page.ipynb #b0903ce9
 _css = """.fer {--line: #8b949e55; font: 15px/1.5 system-ui, sans-serif; max-width: 980px}
 .fer h1 {font-size: 25px; line-height: 1.25; margin: 8px 0} .fer h2 {font-size: 18px; margin: 30px 0 6px}
 .fer p {margin: 6px 0; flex-basis: 100%; max-width: 46em}
@@ -140,7 +145,7 @@ def _body(self:Page, sections):
 @patch
 def _repr_html_(self:Page): return to_xml(Div(Style(_css), self._body(self.sections)), indent=False)
 
-# %% ../nbs/16_page.ipynb #27fff97e
+# %% ../nbs/16_page.ipynb #993f4a49
 @patch
 def write(self:Page,
     path # the file
