@@ -88,8 +88,10 @@ def make_readme(out): # path of the file
 def sidebar(names): # pages without '.html', in order
     "Cell that orders the site's sidebar"
     def tree(pages, caption=''): return '\n'.join(['```{toctree}', ':hidden:', caption, '', *pages, '```']) if pages else ''
-    return mk_cell('\n'.join([tree(['Home <self>']), tree([o for o in names if '/' in o], ':caption: Tutorials'),
-                              tree([o for o in names if '/' not in o], ':caption: Library')]), 'markdown')
+    first = ['Home <self>', *(o for o in names if o == 'architecture')]
+    rest = [o for o in names if o not in first]
+    return mk_cell('\n'.join([tree(first), tree([o for o in rest if '/' in o], ':caption: Tutorials'),
+                              tree([o for o in rest if '/' not in o], ':caption: Library')]), 'markdown')
 
 def make_site(out): # path of the folder
     "Write the site; a warning is an error"
