@@ -27,8 +27,7 @@ from .bundle import Bundle
 from .core import FERError, atomic, write_json
 from .data import FERData
 from .read import read_fer
-from .images import Preprocess
-from .export import check_formats, export_formats, load_fer_learner, load_fer_net, prune_fer, prune_table, save_bundle, versions
+from .export import check_formats, export_formats, load_fer_net, prune_fer, prune_table, save_bundle, versions
 from .interpret import FERInterpretation, fit_temperature, plot_losses, show_figure, write_report
 from .loaders import class_weights, fer_dls, fer_preprocess
 from .models import fer_learner, fixed_size
@@ -106,12 +105,12 @@ def open_run(
 
 # %% ../nbs/26_train.ipynb #382ebdfb
 def _teacher(folder, learn):
-    config = Bundle(folder).config
+    b = Bundle(folder)
     here = dict(labels=list(learn.dls.vocab), preprocess=learn.pre)
-    its = dict(labels=config['labels'], preprocess=replace(Preprocess(**config['preprocess']), margin=learn.pre.margin))
+    its = dict(labels=b.labels, preprocess=replace(b.pre, margin=learn.pre.margin))
     for k in here:
         if its[k] != here[k]: raise FERError(f'teacher {folder}: its {k} are {its[k]} and the student\'s are {here[k]}; they must be the same')
-    return load_fer_learner(folder).model
+    return load_fer_net(folder).net
 
 # %% ../nbs/26_train.ipynb #4603a16f
 def _input_of_start(r):
@@ -155,7 +154,6 @@ def recipe_learner(
     learn = fer_learner(dls, r.arch, r.pretrained and not r.start, r.head, r.pool, r.freeze or (None if r.schedule == 'fine_tune' else False),
                         class_weights(data, r.class_weights) if r.class_weights else None, r.label_smoothing, opt_func=optimizers[r.opt],
                         wd=r.wd, model_dir='checkpoint', cbs=cbs)
-    learn.pre = pre
     if r.start: _start_from(learn, r.start)
     if r.teachers: learn.add_cb(Distill([_teacher(o, learn) for o in r.teachers], r.distill))
     return learn.fast_precision()
@@ -208,12 +206,12 @@ def _prune(learn, amount):
 def _without_places(recipe):
     "The fields of a recipe with the last part alone of each path, or the last two where that is a run's 'model'"
     name = lambda o: o and '/'.join(Path(o).parts[-2 if Path(o).name == 'model' else -1:])
-    return {**recipe, 'start': name(recipe['start']), 'colorize': name(recipe['colorize']), 'teachers': [name(o) for o in recipe['teachers'] or ()] or None}
+    return {**recipe, **{k: name(recipe[k]) for k in ('votes', 'start', 'colorize')}, 'teachers': [name(o) for o in recipe['teachers'] or ()] or None}
 
 # %% ../nbs/26_train.ipynb #57957aee
 def _save_run(learn, report, run, temperature, out):
     meta = {'metrics': report, **{k: run[k] for k in ('data', 'lr', 'pruned') if k in run}, 'recipe': _without_places(run['recipe'])}
-    save_bundle(out/'model', learn.model, learn.pre, learn.dls.vocab, learn.model_args, meta, temperature)
+    save_bundle(out/'model', learn, meta, temperature)
     export_formats(load_fer_net(out/'model'), out, learn.dls.vocab, run['recipe']['exports'] or ())
 
 def finish_run(
@@ -274,7 +272,7 @@ def train_fer(
     check_formats(r.exports or ())
     if r.tensorboard: summary_writer()
     out = Path(out) if out else _default_out(r.name, resume or overwrite)
-    data = read_fer(source, emotions=r.emotions, protocol=r.protocol, valid_pct=r.valid_pct, seed=r.seed, bad=r.bad)
+    data = read_fer(source, **r.reading())
     r,faces = replace(r, protocol=data.protocol),colorize_fer(data, r.colorize) if r.colorize else data
     learn = recipe_learner(faces, r, out, cbs)
     run = open_run(out, _describe(r, data), resume, overwrite)
