@@ -341,7 +341,7 @@ def mistakes(self:FERInterpretation)->pd.DataFrame: # a row for each mistake, th
 def show_mistakes(self:FERInterpretation,
     n=24, # the most images to show
     side=72 # side of a picture, in pixels
-): # a picture grid
+): # pictures that a notebook shows
     "Show the surest mistakes: the label, and what it was taken for"
     worst = self.mistakes().head(n)
     votes = worst.get('votes_for_label', [None]*len(worst))
@@ -473,7 +473,7 @@ def show_maps(self:FERInterpretation,
     n=12, # how many faces
     kind='gradcam', # 'gradcam' or 'occlusion'
     idxs=None # which faces; None for the surest mistakes
-): # a picture grid
+): # pictures that a notebook shows
     "Show which parts of faces speak for what the network named"
     idxs = self.mistakes()['index'].to_numpy()[:n] if idxs is None else np.asarray(idxs)
     if not len(idxs): return picture_grid([])
@@ -486,7 +486,7 @@ def show_embedding(self:FERInterpretation,
     model=None, # a Learner, or what `Bundle` takes
     n=400, # how many faces, drawn by chance
     seed=42 # which ones
-): # a map with the faces on hover
+): # a map that a notebook shows
     "Show which faces look alike to a network, coloured by their labels"
     _need_data(self)
     idxs = np.sort(np.random.default_rng(seed).permutation(len(self.targs))[:n])
