@@ -17,10 +17,10 @@ from PIL import Image
 
 from .core import FERError, atomic
 from .bundle import Bundle
+from .draw import annotate, face_color
 from .faces import crop_face, detect
 from .images import image_size, open_image
-from .folders import _clean_rows
-from .predict import FER, Faces, _color, _columns, annotate
+from .predict import FER, Faces
 from .video import Tracker
 
 # %% ../nbs/35_app.ipynb #321b9d85
@@ -65,7 +65,7 @@ def _bar(label, p, color):
     return (f'<div class="fer-bar"><span>{html.escape(label)}</span><div><i style="width:{p:.1%};background:{color}"></i></div><b>{p:.0%}</b></div>')
 
 def _card(img, face):
-    top = 'rgb({}, {}, {})'.format(*_color(face))
+    top = 'rgb({}, {}, {})'.format(*face_color(face))
     bars = ''.join(_bar(k, p, top if k == face.emotion else 'var(--fer-rest)') for k,p in face.probs.items())
     return (f'<div class="fer-card"><img alt="the face" src="{_thumbnail(img, face.box)}">'
             f'<div><h3><i style="background:{top}"></i>{html.escape(face.emotion)} <span>{face.score:.0%}</span></h3>{bars}</div></div>')
@@ -75,9 +75,9 @@ def _cards(img, found):
     return f'<div class="fer-cards">{"".join(_card(img, o) for o in found[:20])}</div>'
 
 # %% ../nbs/35_app.ipynb #7e8ae551
-def _frame(photos, labels):
+def _frame(photos, fer):
     import pandas as pd
-    return pd.DataFrame([row for o in photos for row in _clean_rows(o)], columns=_columns(labels))
+    return pd.DataFrame([row for o in photos for row in o.rows()], columns=fer.columns)
 
 def _shown(df, labels):
     "What the page shows of a table"
@@ -193,7 +193,7 @@ def _photo_tab(gr, models, picker):
         if found.error:
             _say(gr, found.error)
             return None,None,''
-        return gr.skip(),_drawing(img, found),_cards(img, found) + (_link(_frame([found], fer.labels)) if found else '')
+        return gr.skip(),_drawing(img, found),_cards(img, found) + (_link(_frame([found], fer)) if found else '')
     gr.on([photo.input, picker.change], look, [photo, picker], [photo, drawn, cards], preprocess=False,
           show_progress_on=drawn, trigger_mode='always_last', concurrency_id='upload')
 
@@ -222,7 +222,7 @@ def _many_tab(gr, models, picker):
             img,found = _one(fer, o)
             photos.append(found)
             if img: pictures.append((_drawing(img, found, 1000), found.file))
-        df = _frame(photos, fer.labels)
+        df = _frame(photos, fer)
         return pictures,_total(photos) + _link(df),gr.update(value=_shown(df, fer.labels), visible=True)
     gr.on([files.change, picker.change], look, [files, picker], [gallery, total, table], preprocess=False,
           show_progress_on=gallery, trigger_mode='always_last', concurrency_id='upload')
