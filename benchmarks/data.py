@@ -17,19 +17,19 @@ def naive(path):
     return run
 
 def ours(path):
-    from fer_fastai.data import read_fer
+    from fer_fastai.read import read_fer
     return lambda: read_fer(path)
 
 def index(path):
-    from fer_fastai.data import _index_folder, _walk
+    from fer_fastai.read import _index_folder, _walk
     return lambda: _index_folder(_walk(path))
 
 def write_csv(path):
-    from fer_fastai.data import read_fer
+    from fer_fastai.read import read_fer
     return lambda: read_fer(path).to_csv(os.environ['OTHER_FORM'])
 
 def write_folder(path):
-    from fer_fastai.data import read_fer
+    from fer_fastai.read import read_fer
     return lambda: read_fer(path).to_folder(os.environ['OTHER_FORM'])
 
 def measure(contender, path):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_fastai.data import read_fer
+from fer_fastai.read import read_fer
 from fer_fastai.interpret import fer_scores
 from fer_fastai.predict import FER
 

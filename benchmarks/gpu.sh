@@ -23,7 +23,7 @@ run() { # name, teachers as JSON, seed
     timeout "$(left)" python - "$data" "$work/$1" "$2" "$3" <<'PY' || return 1
 import json, sys
 import numpy as np
-from fer_fastai.data import read_fer
+from fer_fastai.read import read_fer
 from fer_fastai.train import train_fer
 data,out,teachers,seed = sys.argv[1:]
 data = read_fer(data)

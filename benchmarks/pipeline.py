@@ -17,7 +17,7 @@ import torch
 from fastai.vision.all import (CategoryBlock, ColReader, DataBlock, ImageBlock, Normalize, PILImage, RandomSplitter, aug_transforms, imagenet_stats,
                                set_seed)
 
-from fer_fastai.data import read_fer
+from fer_fastai.read import read_fer
 from fer_fastai.loaders import fer_dls, fer_preprocess
 from fer_fastai.recipes import find_recipe
 from fer_fastai.train import recipe_learner

@@ -18,7 +18,7 @@ import torch
 from fastai.vision.all import L
 
 from fer_fastai.core import write_json
-from fer_fastai.data import read_fer
+from fer_fastai.read import read_fer
 from fer_fastai.recipes import find_recipe, recipes
 from fer_fastai.train import recipe_learner, train_fer
 from train import Stop, seconds

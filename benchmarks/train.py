@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from fastai.vision.all import Callback, CancelFitException
 
-from fer_fastai.data import read_fer
+from fer_fastai.read import read_fer
 from fer_fastai.recipes import find_recipe
 from fer_fastai.train import cpu_has_bf16, recipe_learner
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fer_fastai.data import read_fer
+from fer_fastai.read import read_fer
 from fer_fastai.predict import FER
 
 sizes = 48,64,96,192,384

@@ -182,7 +182,7 @@ def fer_data(
     with _at_terminal():
         emotions = _numbers(emotions, str)
         _check_data(source, to_csv, to_folder, fetch, emotions, protocol, bad)
-        from fer_fastai.data import fetch_fer, read_fer
+        from fer_fastai.read import fetch_fer, read_fer
         data = read_fer(fetch_fer() if fetch else source or 'sample', emotions=emotions, protocol=protocol, bad=bad)
         print(f'{data}\n\n{data.counts().to_string()}')
         if len(data.problems): print(f'\nleft out:\n{data.problems.to_string(index=False)}')

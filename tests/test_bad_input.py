@@ -9,7 +9,8 @@ from PIL import Image
 
 from fer_fastai.core import AFFECTNET, EMOTIONS, FERError
 from fer_fastai.images import Preprocess
-from fer_fastai.data import FERData, _open, fetch_fer, read_fer
+from fer_fastai.data import FERData
+from fer_fastai.read import _open, fetch_fer, read_fer
 
 rng = np.random.default_rng(0)
 faces = rng.integers(0, 256, (42, 48, 48), dtype=np.uint8)
@@ -204,7 +205,7 @@ def cut(path): path.write_bytes(path.read_bytes()[:path.stat().st_size//2])
 def text(path): path.write_text('<html>404 Not Found</html>')
 def empty(path): path.write_bytes(b'')
 
-@pytest.mark.parametrize('harm,message', [(cut, 'the image is damaged: '), (text, 'it is no image'), (empty, 'the file is empty')])
+@pytest.mark.parametrize('harm,message', [(cut, 'the image is damaged ('), (text, 'it is no image'), (empty, 'the file is empty')])
 @pytest.mark.parametrize('size', [48, 200])
 def test_image(tmp_path, harm, message, size):
     root = folder(tmp_path/'faces')
@@ -335,7 +336,7 @@ def test_source_of_another_type(): raises(42, 'read_fer takes a pixel CSV')
 # The cache, and Kaggle
 
 def test_two_processes(fer, cache):
-    code = f'from fer_fastai.data import read_fer; print(read_fer({str(fer)!r}).fingerprint)'
+    code = f'from fer_fastai.read import read_fer; print(read_fer({str(fer)!r}).fingerprint)'
     procs = [subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, text=True) for _ in range(4)]
     assert {o.communicate()[0].strip() for o in procs} == {read_fer(fer).fingerprint}
     assert len(list(cache.iterdir())) == 1

@@ -11,7 +11,8 @@ from PIL import Image, ImageOps
 
 from fer_fastai.colorize import DeepAIColorizer, colorize_fer, find_colorizer, tone
 from fer_fastai.core import FERError
-from fer_fastai.data import FERData, read_fer
+from fer_fastai.data import FERData
+from fer_fastai.read import read_fer
 
 key = 'quick-brown-fox-0815'
 gray = Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 48), dtype=np.uint8))
@@ -425,7 +426,7 @@ def test_names(tmp_path):
 script = '''
 import sys, time
 from fer_fastai.colorize import colorize_fer, tone
-from fer_fastai.data import read_fer
+from fer_fastai.read import read_fer
 
 def slow(img):
     time.sleep(0.2)

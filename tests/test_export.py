@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from fer_fastai.bundle import Bundle
 from fer_fastai.images import Preprocess
-from fer_fastai.data import read_fer
+from fer_fastai.read import read_fer
 from fer_fastai.export import InferenceNet, export_coreml, load_fer_net
 from fer_fastai.models import fer_model
 from fer_fastai.predict import FER

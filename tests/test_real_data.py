@@ -4,7 +4,7 @@ import os
 import pandas as pd
 import pytest
 
-from fer_fastai.data import read_fer
+from fer_fastai.read import read_fer
 from fer_fastai.predict import FER
 from fer_fastai.train import train_fer
 

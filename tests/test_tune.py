@@ -13,7 +13,7 @@ ray = pytest.importorskip('ray')
 from ray import tune
 
 from fer_fastai.colorize import tone
-from fer_fastai.data import read_fer
+from fer_fastai.read import read_fer
 from fer_fastai.train import train_fer
 from fer_fastai.tune import plot_trials, tune_fer
 
