@@ -18,10 +18,10 @@ from PIL import Image
 
 from .core import FERError, atomic, shorten
 from .bundle import Bundle
+from .draw import annotate, face_color
 from .faces import crop_face, detect
 from .images import image_size, open_image
-from .folders import _clean_rows
-from .predict import FER, Faces, _color, _columns, annotate
+from .predict import FER, Faces
 from .video import Tracker
 
 # %% ../nbs/35_app.ipynb #321b9d85
@@ -76,7 +76,7 @@ def _bar(label, p, color):
 
 # %% ../nbs/35_app.ipynb #e3f9f24e
 def _card(img, face):
-    top = 'rgb({}, {}, {})'.format(*_color(face))
+    top = 'rgb({}, {}, {})'.format(*face_color(face))
     bars = ''.join(_bar(k, p, top if k == face.emotion else 'var(--fer-rest)') for k,p in face.probs.items())
     title = f'<i style="background:{top}"></i><em>{html.escape(face.emotion)}</em> <span>{face.score:.0%}</span>'
     return (f'<div class="fer-card"><img alt="the face" src="{_thumbnail(img, face.box)}">'
@@ -89,9 +89,9 @@ def _cards(img, found):
     return f'<div class="fer-cards">{"".join(_card(img, o) for o in found[:20])}</div>'
 
 # %% ../nbs/35_app.ipynb #7e8ae551
-def _frame(photos, labels):
+def _frame(photos, fer):
     import pandas as pd
-    return pd.DataFrame([row for o in photos for row in _clean_rows(o)], columns=_columns(labels))
+    return pd.DataFrame([row for o in photos for row in o.rows()], columns=fer.columns)
 
 def _remark(row):
     "What there is to say about a photo in its own row of the table"
@@ -293,7 +293,7 @@ def _photo_look(gr, page, fer, data):
     if found.error:
         _say(gr, found.error)
         return None,None,''
-    return gr.skip(),_drawing(img, found),_cards(img, found) + (_link(_frame([found], fer.labels)) if found else '')
+    return gr.skip(),_drawing(img, found),_cards(img, found) + (_link(_frame([found], fer)) if found else '')
 
 def _photo_tab(gr, page, models, picker):
     size = dict(show_label=False, height=500, min_width=320)
@@ -330,7 +330,7 @@ def _many_look(gr, page, fer, data, progress):
         img,found = _one(fer, o, page)
         photos.append(found)
         if img: pictures.append((_drawing(img, found, 1000), found.file))
-    df = _frame(photos, fer.labels)
+    df = _frame(photos, fer)
     return pictures,_total(photos) + _link(df),gr.update(value=_shown(df, fer.labels), visible=True)
 
 def _many_tab(gr, page, models, picker):
