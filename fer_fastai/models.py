@@ -89,7 +89,7 @@ def find_arch(
     "Find the network named `arch`"
     if arch in _whole:
         raise FERError(f"torchvision's {arch} cannot be cut into a body and a head: "
-                       f'use the one of timm, arch={_whole[arch]!r}')
+                       f'take that of timm, arch={_whole[arch]!r}')
     known = _constructors()
     return known.get(arch) or check_name('arch', arch, [*known, *_timm_names()])
 

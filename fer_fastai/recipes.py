@@ -121,7 +121,7 @@ class Recipe:
     groups:str|Callable = _of((str, Callable), 'text or a function') # what stays together: a column, regex or function
     votes:str = _text() # file with the votes of FER+'s annotators; None for the labels of the data
     colorize:str|Callable = _field(None, _colorizer) # name in `colorizers`, .onnx file or function; None for gray
-    size:int = _whole(None, 8) # side in pixels of the network's input; None for that of the data or `arch`, 224 for files
+    size:int = _whole(None, 8) # side in pixels of the network's input; None for the data's or `arch`'s, 224 for files
     mode:str = _choice(None, 'L', 'RGB') # 'L' for gray, 'RGB' for colour; None for what the data is
     channels:int = _choice(None, 1, 3) # 1 or 3 channels of the network's input; None for those of `mode`
     stats:str = _choice('half', 'imagenet', 'data') # normalisation: 'imagenet', 'data' or 'half'
