@@ -62,7 +62,8 @@ tune_fer(faces(), out='search', **search)
 """
 
 def start(folder):
-    env = {**os.environ, 'PYTHONPATH': str(Path(__file__).parent), 'OMP_NUM_THREADS': '1'}
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get('PYTHONPATH', '')])
+    env = {**os.environ, 'PYTHONPATH': path, 'OMP_NUM_THREADS': '1'}
     with (folder/'log').open('w') as log: return subprocess.Popen([sys.executable, '-c', script], cwd=folder, env=env, stdout=log, stderr=log, start_new_session=True)
 
 def histories(folder): return {o.parent.name: pd.read_csv(o) for o in (folder/'search'/'trials').glob('*/history.csv')}
