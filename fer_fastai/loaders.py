@@ -6,13 +6,14 @@ Docs: https://fer-fastai.github.io/fer_fastai/loaders.html.md"""
 
 # %% auto #0
 __all__ = ['fer_preprocess', 'TensorFace', 'PILFace', 'GetFace', 'GetLabel', 'fer_dblock', 'FaceDL', 'class_weights',
-           'WeightedFaceDL', 'fer_dls']
+           'WeightedFaceDL', 'fer_dls', 'empty_dls']
 
 # %% ../nbs/15_loaders.ipynb #11e18d55
 from functools import partial
 from multiprocessing.context import get_spawning_popen
 
 import numpy as np
+import pandas as pd
 import torch
 from fastai.vision.all import (CategoryBlock, DataBlock, DataLoaders, ImageBlock, Normalize, PILImage, PILImageBW, Tensor,
                                TensorCategory, TensorImageBW, TfmdDL, Transform, WeightedDL, chunked, delegates, imagenet_stats)
@@ -73,20 +74,12 @@ class GetFace(Transform):
     def __init__(self,
         data:FERData, # the faces
         pre:Preprocess # mode and size of the image
-    ): self.data,self.pre,self.resident = data,pre,None
+    ): self.data,self.pre = data,pre
     def encodes(self, x):
         if isinstance(x, (np.ndarray, Tensor)): x = np.asarray(x).squeeze()
         img = self.data.image(x) if isinstance(x, (int, np.integer)) else open_image(x)
         return Image.fromarray(self.pre(img).squeeze())
-    def gather(self,
-        rows, # int array
-        device=None # of the batch
-    )->torch.Tensor: # uint8, shape (rows, 1, side, side)
-        "The images of many rows; a CUDA device gets all images the first time, and gathers for itself from then on"
-        if device is None or torch.device(device).type != 'cuda': return torch.from_numpy(self.data.images[rows])[:,None]
-        if self.resident is None: self.resident = torch.from_numpy(np.array(self.data.images)).to(device)
-        return self.resident[torch.from_numpy(rows).to(device)][:,None]
-    def __getstate__(self): return {'pre': self.pre, 'data': _unless_saved(self.data), 'resident': None}
+    def __getstate__(self): return {'pre': self.pre, 'data': _unless_saved(self.data)}
 
 # %% ../nbs/15_loaders.ipynb #e603c236
 class GetLabel(Transform):
@@ -142,7 +135,7 @@ class FaceDL(TfmdDL):
         rows,labelled = np.asarray(items),len(self.dataset.tls) > 1
         for idxs in chunked(samps, self.bs, self.drop_last):
             r = rows[idxs]
-            xb = TensorFace(face.gather(r, self.device))
+            xb = TensorFace(face.data.gather(r, self.device))
             yield (xb, TensorCategory(torch.from_numpy(face.data.labels[r]))) if labelled else (xb,)
 
 # %% ../nbs/15_loaders.ipynb #9c7722b3
@@ -196,5 +189,17 @@ def fer_dls(
     else: dl_type = FaceDL if weights is None else WeightedFaceDL
     dl_kwargs = [{} if i or weights is None else {'wgts': np.asarray(weights)[data.labels[o]]} for i,o in enumerate(rows)]
     dls = block.dataloaders(range(len(data)), path=path, bs=bs, device=device, dl_type=dl_type, dl_kwargs=dl_kwargs, **kwargs)
+    dls.pre = pre
+    return dls
+
+# %% ../nbs/15_loaders.ipynb #872e75ea
+def empty_dls(
+    pre:Preprocess, # how a face becomes the network's input
+    vocab # names of the classes, in the order of the network's outputs
+)->DataLoaders: # train and valid, with no items
+    "`DataLoaders` without data, for a learner that only predicts"
+    rows = pd.DataFrame(dict(emotion=vocab[0], split=['train', 'valid'], name='black'))
+    black = FERData(rows, images=np.zeros((2, pre.size, pre.size), np.uint8), vocab=vocab)
+    dls = fer_dls(black, pre, bs=1, fast=False).new_empty()
     dls.pre = pre
     return dls

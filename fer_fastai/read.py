@@ -508,6 +508,15 @@ def _narrow(data, emotions, protocol, valid_pct, seed):
     return some.hold_out(valid_pct, seed)
 
 # %% ../nbs/12_read.ipynb #5dcbd719
+def _without(data, drop):
+    "The images whose names are not among those to drop; the others stay in their splits"
+    if not len(drop): return data
+    gone = data.df['name'].isin([drop] if isinstance(drop, str) else list(drop)).to_numpy()
+    if not gone.any(): raise FERError(f'drop: none of its {len(drop):,} names, such as {next(iter(drop))!r}, is an image of {data.source}')
+    some = data.subset(np.flatnonzero(~gone))
+    for o in sorted({*data.df.split} - {*some.df.split}): raise FERError(f'drop: the {o} split would be empty')
+    return _check_learnable(some)
+
 def read_fer(
     source='sample', # pixel CSV, folder of images, archive of either, DataFrame, FERData, or 'sample' for drawn faces
     emotions=None, # the emotions to keep, in the order of their codes; None for all
@@ -515,18 +524,19 @@ def read_fer(
     valid_pct=0.2, # share of each emotion in train that is held out where the source has no valid split, between 0 and 1
     seed=42, # which ones are held out
     bad='raise', # what to do about bad rows: 'raise' an error that names the first, or 'skip' them
-    labels=EMOTIONS # what the labels 0, 1, 2 ... stand for, such as AFFECTNET
+    labels=EMOTIONS, # what the labels 0, 1, 2 ... stand for, such as AFFECTNET
+    drop=() # names of images to leave out, such as `audit.blank | audit.leaks`
 )->FERData:
     "Read faces with their emotions and splits"
     check_name('protocol', protocol, ('official', 'public+private'))
     check_name('bad', bad, ('raise', 'skip'))
     if not 0 < valid_pct < 1: raise FERError(f'valid_pct is {valid_pct}, and must be a share between 0 and 1')
     if emotions is not None: emotions = listify(emotions)
-    if isinstance(source, FERData): return _narrow(source, emotions, protocol, valid_pct, seed)
+    if isinstance(source, FERData): return _without(_narrow(source, emotions, protocol, valid_pct, seed), drop)
     if isinstance(source, pd.DataFrame): raw, source = _read_frame(source), 'the DataFrame'
     elif str(source) == 'sample': raw = _read_sample(emotions)
     else: raw = _read_path(source)
-    return _settle(raw, str(source), emotions, protocol, valid_pct, seed, bad, labels)
+    return _without(_settle(raw, str(source), emotions, protocol, valid_pct, seed, bad, labels), drop)
 
 # %% ../nbs/12_read.ipynb #df599004
 def fetch_fer()->Path: # path of the folder, for `read_fer`

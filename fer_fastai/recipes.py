@@ -13,17 +13,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from numbers import Integral, Real
-from pathlib import Path
 
-import numpy as np
 from fastai.vision.all import SGD, Adam, L, Learner, RAdam, ReduceLROnPlateau, delegates, patch, ranger
 from fastcore.docments import docments
 
 from .augment import augment_tfms
 from .colorize import find_colorizer
 from .bundle import Bundle
-from .core import FERError, check_name
-from .models import _check_ours, find_arch, pools
+from .core import FERError, check_name, plain
+from .models import check_model, pools
 
 # %% ../nbs/21_recipes.ipynb #18d7e31a
 _torch = dict(sqr_mom=0.999, eps=1e-8) # PyTorch's defaults
@@ -33,18 +31,11 @@ optimizers = dict(fastai_adam=Adam, adam=partial(Adam, decouple_wd=False, wd=0.,
 schedules = dict(fine_tune=Learner.fine_tune, one_cycle=Learner.fit_one_cycle, flat_cos=Learner.fit_flat_cos, constant=Learner.fit, plateau=ReduceLROnPlateau)
 
 # %% ../nbs/21_recipes.ipynb #dacf79e3
-def _plain(v):
-    "`v` with Python's own numbers and text for NumPy's and for paths"
-    if isinstance(v, dict): return {k: _plain(o) for k,o in v.items()}
-    if isinstance(v, (list, tuple)): return type(v)(map(_plain, v))
-    if isinstance(v, Path): return str(v)
-    return v.tolist() if isinstance(v, (np.generic, np.ndarray)) else v
-
 def _field(k, v):
     "A field's value with tuples for lists, for a single teacher and for a single hidden layer"
     if k == 'teachers' and v: return tuple(str(o) for o in L(v))
     if k == 'head' and isinstance(v, int): return (v,)
-    return tuple(v) if isinstance(v, list) and k in ('emotions', 'head', 'exports', 'epochs', 'lr') else v
+    return tuple(v) if isinstance(v, list) and k in ('emotions', 'labels', 'head', 'exports', 'epochs', 'lr') else v
 
 # %% ../nbs/21_recipes.ipynb #c7b50d86
 @dataclass(frozen=True)
@@ -56,6 +47,9 @@ class Recipe:
     protocol:str = 'official' # 'official' splits, or 'public+private' together as the validation set
     valid_pct:float = 0.2 # share of the train split that is held out where the data has no valid split
     bad:str = 'raise' # what to do with unreadable data: 'raise' or 'skip'
+    labels:str|tuple = None # what the labels 0, 1, 2 ... mean: a list of emotions, or a name such as 'ferplus'; None for FER2013's order
+    groups:str|Callable = None # what belongs together and stays in one split: a column, a function of an image's name, or a regular expression
+    votes:str = None # file with the votes of FER+'s annotators, fer2013new.csv; None for the labels of the data
     colorize:str|Callable = None # make gray faces colour first: name in `colorizers`, an .onnx file, or a function; None to leave them as they are
     size:int = None # side in pixels of the network's input; None for that of an array of faces, 224 for files, or the only one that `arch` takes
     mode:str = None # 'L' for gray, 'RGB' for colour; None for what the data is
@@ -91,7 +85,7 @@ class Recipe:
     seed:int = 42 # of every random number in the run
 
     def __post_init__(self):
-        for k,v in vars(self).items(): object.__setattr__(self, k, _field(k, _plain(v)))
+        for k,v in vars(self).items(): object.__setattr__(self, k, _field(k, plain(v)))
 
 # %% ../nbs/21_recipes.ipynb #80ffcc90
 @patch
@@ -105,6 +99,13 @@ def stages(self:Recipe)->list: # (epochs, lr) of each; a stage beyond the last `
 def to_dict(self:Recipe)->dict: # field -> value, as JSON can write it
     "The fields, a function by its name"
     return {k: getattr(v, '__name__', type(v).__name__) if callable(v) else v for k,v in vars(self).items()}
+
+# %% ../nbs/21_recipes.ipynb #e78824ee
+@patch
+def reading(self:Recipe)->dict: # keyword arguments of `read_fer`
+    "What the recipe says about reading the data"
+    names = 'emotions protocol valid_pct bad labels groups votes seed'.split()
+    return {k: getattr(self, k) for k in names if getattr(self, k) is not None}
 
 # %% ../nbs/21_recipes.ipynb #cf9128ed
 _wholes = dict(epochs=1, bs=1, size=8, seed=0, head=1, early_stop=1) # the least of each
@@ -144,7 +145,7 @@ def _check_together(r):
     if r.freeze and r.schedule == 'fine_tune': raise FERError("schedule='fine_tune' thaws the body and freeze=True keeps it frozen: choose another schedule, or leave out freeze")
     for k in r.schedule_args or {}: check_name(f'argument of {r.schedule}', k, _schedule_args(r.schedule))
     check_name('monitor', (r.schedule_args or {}).get('monitor', 'valid_loss'), ['train_loss', 'valid_loss', 'accuracy'])
-    _check_ours(r.arch, r.pretrained, r.head, r.pool)
+    check_model(r.arch, r.pretrained, r.head, r.pool)
 
 # %% ../nbs/21_recipes.ipynb #fd336cea
 @patch
@@ -157,7 +158,6 @@ def check(self:Recipe)->Recipe: # itself
         if getattr(self, k) not in known: check_name(k, getattr(self, k), known)
     if not isinstance(self.class_weights, dict) and self.class_weights is not None: check_name('class_weights', self.class_weights, ['frequency'])
     _check_numbers(self)
-    find_arch(self.arch)
     for o in L(self.start) + L(self.teachers): Bundle(o)
     _check_together(self)
     augment_tfms(self.augment)

@@ -51,7 +51,7 @@ def train_fer(
     check_formats(r.exports or ())
     if r.tensorboard: summary_writer()
     out = Path(out) if out else _default_out(r.name, resume or overwrite)
-    data = read_fer(source, emotions=r.emotions,protocol=r.protocol,valid_pct=r.valid_pct,seed=r.seed,bad=r.bad)
+    data = read_fer(source, **r.reading())
     r = fit_to_data(r, data, kwargs)
     faces = colorize_fer(data, r.colorize) if r.colorize else data
     learn = recipe_learner(faces, r, out, cbs)
@@ -73,7 +73,7 @@ def _default_out(name, last):
         if not (out/'model').exists(): return out
         found = out
 
-# %% ../nbs/26_train.ipynb #c60b34f1
+# %% ../nbs/26_train.ipynb #1cc12081
 def fit_to_data(
     recipe:Recipe, # as it was written
     data:FERData, # what it will be trained on
@@ -138,7 +138,7 @@ def _teacher(model, learn):
                            'they must be the same')
     return load_fer_net(b.path).net
 
-# %% ../nbs/26_train.ipynb #53f13b8b
+# %% ../nbs/26_train.ipynb #c86ae03a
 def _learner(dls, data, r, cbs):
     "The learner before it gets any weights but ImageNet's"
     weights = class_weights(data, r.class_weights) if r.class_weights else None
@@ -160,7 +160,6 @@ def recipe_learner(
     bs = _batch(r, len(data.idxs('train')))
     drawn = class_weights(data) if r.weighted_sampler else None
     learn = _learner(fer_dls(data, pre, r.augment, bs, path=path, weights=drawn), data, r, cbs)
-    learn.pre = pre
     _check_batch(learn, bs, r.arch)
     if start: _start_from(learn, start)
     if r.teachers: learn.add_cb(Distill([_teacher(o, learn) for o in r.teachers], r.distill))
@@ -187,7 +186,7 @@ def suggest_lr(
     show_figure(fig, file)
     return lr
 
-# %% ../nbs/26_train.ipynb #4c1b7afc
+# %% ../nbs/26_train.ipynb #b71e7ff4
 class Run:
     "A training in a folder: its recipe, history, checkpoint, report and model"
     kind,files,last = 'run',('run.json', 'recipe.json'),'model' # older runs have a recipe.json
@@ -224,7 +223,7 @@ class Run:
         self.info.update(kwargs)
         write_json(self.file, self.info)
 
-# %% ../nbs/26_train.ipynb #e64addf1
+# %% ../nbs/26_train.ipynb #2e890b07
 def _load_json(path): return json.loads(Path(path).read_text(encoding='utf-8'))
 
 @patch
@@ -276,7 +275,7 @@ def open(cls:Run,
     run.recipe,run.data = recipe,data
     return run
 
-# %% ../nbs/26_train.ipynb #ecbc8483
+# %% ../nbs/26_train.ipynb #4f49d929
 @patch
 def settings(self:Run)->dict: # name -> value
     "What must be the same when a run continues"
@@ -327,7 +326,7 @@ def _reseed(learn, seed):
     set_seed(seed)
     for dl in learn.dls: dl.rng = random.Random(seed)
 
-# %% ../nbs/26_train.ipynb #27c41769
+# %% ../nbs/26_train.ipynb #a313fad9
 @patch
 def fit(self:Run,
     learn:Learner, # as `recipe_learner` makes it
@@ -344,7 +343,7 @@ def fit(self:Run,
     with atomic(check.history) as tmp: self.history.to_csv(tmp, index=False) # a `CSVLogger` of yours writes there
     return self
 
-# %% ../nbs/26_train.ipynb #f88e989e
+# %% ../nbs/26_train.ipynb #b7dbc996
 @patch
 def _choose_lr(self:Run, learn, lr_find):
     "Take the learning rates of the recipe, and the suggestion of `lr_find` for those that it leaves open"
@@ -378,7 +377,7 @@ def _interpret(self:Run, learn):
     return {o: FERInterpretation.from_learner(learn, i, split=o+label, in_train=self.data.in_train(o))
             for i,o in enumerate(self.info['data']['counts']) if i}
 
-# %% ../nbs/26_train.ipynb #33bf9a47
+# %% ../nbs/26_train.ipynb #3ae756cd
 @patch
 def finish(self:Run,
     learn:Learner # as `fit` leaves it
@@ -399,8 +398,8 @@ def finish(self:Run,
 def _without_places(recipe):
     "The fields of a recipe with the last part of each path, or the last two if that is a run's 'model'"
     name = lambda o: o and '/'.join(Path(o).parts[-2 if Path(o).name == 'model' else -1:])
-    return {**recipe, 'start': name(recipe['start']), 'colorize': name(recipe['colorize']),
-            'teachers': [name(o) for o in recipe['teachers'] or ()] or None}
+    teachers = [name(o) for o in recipe['teachers'] or ()]
+    return {**recipe, **{k: name(recipe[k]) for k in ('votes', 'start', 'colorize')}, 'teachers': teachers or None}
 
 # %% ../nbs/26_train.ipynb #57957aee
 @patch
@@ -408,7 +407,7 @@ def _save(self:Run, learn, temperature):
     "Write the bundle, the other formats and fastai's pickle"
     meta = {'metrics': self.report, **{k: self.info[k] for k in ('data', 'lr', 'pruned') if k in self.info},
             'recipe': _without_places(self.info['recipe'])}
-    save_bundle(self.path/'model', learn.model, learn.pre, learn.dls.vocab, learn.model_args, meta, temperature)
+    save_bundle(self.path/'model', learn, meta, temperature)
     export_formats(load_fer_net(self.path/'model'), self.path, learn.dls.vocab, self.recipe.exports or ())
     with atomic(self.path/'learner.pkl') as tmp: learn.export(tmp.absolute())
 
@@ -430,7 +429,7 @@ def _pruned(self:Run):
 @patch
 def _files(self:Run): return {k: v for k,v in self.contents.items() if (self.path/k).exists()}
 
-# %% ../nbs/26_train.ipynb #878113e2
+# %% ../nbs/26_train.ipynb #1dc17efb
 @patch
 def __repr__(self:Run):
     lines = [f'{type(self).__name__} {self.path}: {self._state()}', self._pruned()]

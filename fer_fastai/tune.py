@@ -24,7 +24,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from .checkpoint import Checkpoint
 from .colorize import colorize_fer
 from .core import FERError, atomic, check_name, shorten
-from .models import _own_head
+from .models import fixed_head
 from .read import read_fer
 from .recipes import Recipe, find_recipe
 from .train import Run, fit_to_data, recipe_learner
@@ -50,7 +50,7 @@ def tune_fer(
         raise FERError(f'n_trials={n_trials!r}: it must be a whole number of at least 1')
     _check_values(r, domains)
     out = Path(out or f'runs/tune/{r.name}').absolute()
-    data = read_fer(source, emotions=r.emotions,protocol=r.protocol,valid_pct=r.valid_pct,seed=r.seed,bad=r.bad)
+    data = read_fer(source, **r.reading())
     data = data.subset(np.flatnonzero(data.df.split != 'test'))
     r = fit_to_data(r, data, kwargs)
     search = Search.open(out, r, data, resume, overwrite, space=_as_text(domains), n_trials=n_trials)
@@ -87,10 +87,10 @@ def _check_values(recipe, domains):
 # %% ../nbs/27_tune.ipynb #ddc66df9
 def _author_space(arch):
     from ray import tune
-    head = {} if _own_head(arch) else dict(head=[(a, b) for a in (128, 256, 512) for b in (32, 64, 128)])
+    head = {} if fixed_head(arch) else dict(head=[(a, b) for a in (128, 256, 512) for b in (32, 64, 128)])
     return dict(lr=tune.loguniform(1e-4, 1e-1), **head)
 
-# %% ../nbs/27_tune.ipynb #13375935
+# %% ../nbs/27_tune.ipynb #7eb86a6b
 class Search(Run):
     "A search in a folder: what is tried, and what came of it"
     kind,files,last = 'search',('search.json',),'trials.csv'
@@ -183,7 +183,7 @@ def _new_tuner(trial, domains, n_trials, recipe, out):
                            callbacks=[_lines(n_trials)])
     return tune.Tuner(trial, param_space=domains, tune_config=how, run_config=where)
 
-# %% ../nbs/27_tune.ipynb #7e0cdbb7
+# %% ../nbs/27_tune.ipynb #65079ee0
 @patch
 def fit(self:Search,
     data, # `FERData` without its test split, in colour if the recipe says so
@@ -209,7 +209,7 @@ def _import_ray():
 def _start_ray(ray):
     try: ray.init(include_dashboard=False, log_to_driver=False, logging_level='WARNING')
     except OSError as e:
-        raise FERError(f'Ray does not start ({shorten(e)}); if the path of its temporary folder is too long, '
+        raise FERError(f'Ray does not start ({str(e)[:150]}); if the path of its temporary folder is too long, '
                        'set RAY_TMPDIR=/tmp') from e
 
 @contextmanager
