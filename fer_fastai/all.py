@@ -12,6 +12,7 @@ from fer_fastai.loaders import *
 from fer_fastai.page import *
 from fer_fastai.predictions import *
 from fer_fastai.audit import *
+from fer_fastai.maps import *
 from fer_fastai.colorize import *
 from fer_fastai.models import *
 from fer_fastai.recipes import *

@@ -7,7 +7,7 @@ Docs: https://fer-fastai.github.io/fer_fastai/predictions.html.md"""
 # %% auto #0
 __all__ = ['check_probs', 'match_vocab', 'predict_data', 'embed_data', 'cross_predict', 'save_predictions', 'load_predictions']
 
-# %% ../nbs/17_predictions.ipynb #76f3a0f1
+# %% ../nbs/17_predictions.ipynb #1cdeac73
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from .bundle import Bundle
 from .core import FERError, atomic, shorten
 from .data import FERData
 
-# %% ../nbs/17_predictions.ipynb #7febf7c6
+# %% ../nbs/17_predictions.ipynb #4c5f2394
 def check_probs(
     probs, # array of shape (images, classes)
     n, # how many images there are
@@ -47,7 +47,7 @@ def _check_rows(p):
         raise FERError(f'row {off.argmax()} of the predictions is no probability, it sums to '
                        f'{p[off.argmax()].sum():.3g}: apply a softmax to logits')
 
-# %% ../nbs/17_predictions.ipynb #4a4d3568
+# %% ../nbs/17_predictions.ipynb #f8eda7d7
 def match_vocab(
     probs, # array of shape (images, classes)
     has, # names of its columns
@@ -61,7 +61,7 @@ def match_vocab(
                        'read the data with the same emotions=[...], or use a model that was trained on them')
     return probs if has == wants else probs[:, [has.index(o) for o in wants]]
 
-# %% ../nbs/17_predictions.ipynb #4b211013
+# %% ../nbs/17_predictions.ipynb #ae152b11
 def _session(model, net=None):
     "onnxruntime's session of a bundle, or of `net`, the bytes of another network"
     import onnxruntime as ort
@@ -80,7 +80,7 @@ def _run_bundle(data, rows, bundle, tta):
     mirrored = lambda x: (run(x) + run(np.ascontiguousarray(x[..., ::-1])))/2
     return np.concatenate([(mirrored if tta else run)(x) for x in _blocks(data, rows, bundle.pre)])
 
-# %% ../nbs/17_predictions.ipynb #0bfce73a
+# %% ../nbs/17_predictions.ipynb #8d1bacc5
 def predict_data(
     data:FERData, # the faces
     model=None, # what `Bundle` takes, or a fastai `Learner`; None for the model that ships with the package
@@ -105,24 +105,32 @@ def _run_learner(data, rows, learn, tta):
         return probs.numpy()
     return (run(imgs) + run([o.transpose(0) for o in imgs]))/2 if tta else run(imgs)
 
-# %% ../nbs/17_predictions.ipynb #60f44a35
+# %% ../nbs/17_predictions.ipynb #a4786340
 def embed_data(
     data:FERData, # the faces
-    model=None, # what `Bundle` takes
+    model=None, # what `Bundle` takes, or a fastai `Learner`
     rows=None # which rows; None for all
 )->np.ndarray: # float32, shape (rows, features)
     "Describe faces by the numbers that enter the last layer of a network"
+    rows = np.arange(len(data)) if rows is None else rows
+    if hasattr(model, 'get_preds'): return _embed_learner(data, rows, model)
     import onnx
     bundle = model if isinstance(model, Bundle) else Bundle(model)
     net = onnx.load(bundle.onnx)
     last = [o for o in net.graph.node if o.op_type in ('Gemm', 'MatMul', 'Conv')][-1]
     net.graph.output.append(onnx.ValueInfoProto(name=last.input[0]))
     session = _session(bundle, net.SerializeToString())
-    rows = np.arange(len(data)) if rows is None else rows
     parts = [session.run([last.input[0]], {'image': x})[0] for x in _blocks(data, rows, bundle.pre)]
     return np.concatenate([o.reshape(len(o), -1) for o in parts])
 
-# %% ../nbs/17_predictions.ipynb #7fc33637
+def _embed_learner(data, rows, learn):
+    last,found = [o for o in learn.model.modules() if type(o).__name__ in ('Linear', 'Conv2d')][-1],[]
+    hook = last.register_forward_pre_hook(lambda m, x: found.append(x[0].detach().float().flatten(1).cpu().numpy()))
+    try: _run_learner(data, rows, learn, False)
+    finally: hook.remove()
+    return np.concatenate(found)
+
+# %% ../nbs/17_predictions.ipynb #5cd84caa
 def cross_predict(
     data:FERData, # the faces
     model=None, # what `Bundle` takes: the network that makes the embeddings
@@ -147,7 +155,7 @@ def cross_predict(
         probs[np.ix_(rest, fit.classes_)] = fit.predict_proba(x[rest])
     return probs
 
-# %% ../nbs/17_predictions.ipynb #bd8a85c1
+# %% ../nbs/17_predictions.ipynb #77215391
 def save_predictions(
     path, # the file to write, .npz
     probs, # probabilities, shape (images, classes)
