@@ -73,7 +73,7 @@ def _default_out(name, last):
         if not (out/'model').exists(): return out
         found = out
 
-# %% ../nbs/26_train.ipynb #1cc12081
+# %% ../nbs/26_train.ipynb #5ecfe4cc
 def fit_to_data(
     recipe:Recipe, # as it was written
     data:FERData, # what it will be trained on
@@ -138,7 +138,7 @@ def _teacher(model, learn):
                            'they must be the same')
     return load_fer_net(b.path).net
 
-# %% ../nbs/26_train.ipynb #c86ae03a
+# %% ../nbs/26_train.ipynb #67d9e64b
 def _learner(dls, data, r, cbs):
     "The learner before it gets any weights but ImageNet's"
     weights = class_weights(data, r.class_weights) if r.class_weights else None
@@ -186,7 +186,7 @@ def suggest_lr(
     show_figure(fig, file)
     return lr
 
-# %% ../nbs/26_train.ipynb #b71e7ff4
+# %% ../nbs/26_train.ipynb #92bf5208
 class Run:
     "A training in a folder: its recipe, history, checkpoint, report and model"
     kind,files,last = 'run',('run.json', 'recipe.json'),'model' # older runs have a recipe.json
@@ -223,7 +223,7 @@ class Run:
         self.info.update(kwargs)
         write_json(self.file, self.info)
 
-# %% ../nbs/26_train.ipynb #2e890b07
+# %% ../nbs/26_train.ipynb #ec08cd44
 def _load_json(path): return json.loads(Path(path).read_text(encoding='utf-8'))
 
 @patch
@@ -275,7 +275,7 @@ def open(cls:Run,
     run.recipe,run.data = recipe,data
     return run
 
-# %% ../nbs/26_train.ipynb #4f49d929
+# %% ../nbs/26_train.ipynb #f877daa8
 @patch
 def settings(self:Run)->dict: # name -> value
     "What must be the same when a run continues"
@@ -326,7 +326,7 @@ def _reseed(learn, seed):
     set_seed(seed)
     for dl in learn.dls: dl.rng = random.Random(seed)
 
-# %% ../nbs/26_train.ipynb #a313fad9
+# %% ../nbs/26_train.ipynb #29a12b9c
 @patch
 def fit(self:Run,
     learn:Learner, # as `recipe_learner` makes it
@@ -343,7 +343,7 @@ def fit(self:Run,
     with atomic(check.history) as tmp: self.history.to_csv(tmp, index=False) # a `CSVLogger` of yours writes there
     return self
 
-# %% ../nbs/26_train.ipynb #b7dbc996
+# %% ../nbs/26_train.ipynb #2d0ae3c3
 @patch
 def _choose_lr(self:Run, learn, lr_find):
     "Take the learning rates of the recipe, and the suggestion of `lr_find` for those that it leaves open"
@@ -377,7 +377,7 @@ def _interpret(self:Run, learn):
     return {o: FERInterpretation.from_learner(learn, i, split=o+label, in_train=self.data.in_train(o))
             for i,o in enumerate(self.info['data']['counts']) if i}
 
-# %% ../nbs/26_train.ipynb #3ae756cd
+# %% ../nbs/26_train.ipynb #13b11f27
 @patch
 def finish(self:Run,
     learn:Learner # as `fit` leaves it
@@ -429,7 +429,7 @@ def _pruned(self:Run):
 @patch
 def _files(self:Run): return {k: v for k,v in self.contents.items() if (self.path/k).exists()}
 
-# %% ../nbs/26_train.ipynb #1dc17efb
+# %% ../nbs/26_train.ipynb #c4f6833f
 @patch
 def __repr__(self:Run):
     lines = [f'{type(self).__name__} {self.path}: {self._state()}', self._pruned()]

@@ -90,7 +90,7 @@ def _author_space(arch):
     head = {} if fixed_head(arch) else dict(head=[(a, b) for a in (128, 256, 512) for b in (32, 64, 128)])
     return dict(lr=tune.loguniform(1e-4, 1e-1), **head)
 
-# %% ../nbs/27_tune.ipynb #7eb86a6b
+# %% ../nbs/27_tune.ipynb #9e872629
 class Search(Run):
     "A search in a folder: what is tried, and what came of it"
     kind,files,last = 'search',('search.json',),'trials.csv'
@@ -177,13 +177,14 @@ def _new_tuner(trial, domains, n_trials, recipe, out):
     epochs = sum(n for n,_ in recipe.stages())
     asha = partial(tune.schedulers.ASHAScheduler, 'epochs', metric='accuracy', mode='max', stop_last_trials=False)
     search = tune.search.BasicVariantGenerator(random_state=recipe.seed)
-    how = tune.TuneConfig(num_samples=n_trials, scheduler=asha(max_t=epochs-1) if epochs > 1 else None, search_alg=search,
+    scheduler = asha(max_t=epochs-1) if epochs > 1 else None
+    how = tune.TuneConfig(num_samples=n_trials, scheduler=scheduler, search_alg=search,
                           trial_dirname_creator=_name_folder, reuse_actors=True)
     where = tune.RunConfig('ray', storage_path=str(out), verbose=0, progress_reporter=tune.CLIReporter(),
                            callbacks=[_lines(n_trials)])
     return tune.Tuner(trial, param_space=domains, tune_config=how, run_config=where)
 
-# %% ../nbs/27_tune.ipynb #65079ee0
+# %% ../nbs/27_tune.ipynb #d4d11357
 @patch
 def fit(self:Search,
     data, # `FERData` without its test split, in colour if the recipe says so

@@ -88,7 +88,7 @@ def test_interrupted_and_resumed(how, tmp_path):
     assert not (tmp_path/'search'/'trials.csv').exists()
     before = histories(tmp_path)
     out = tmp_path/'search'
-    with pytest.raises(FERError, match='holds an interrupted search; resume=True continues it'): tune_fer(faces(), out=out, **search)
+    with pytest.raises(FERError, match='holds an interrupted search: resume=True continues it'): tune_fer(faces(), out=out, **search)
     ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
     try: recipe,trials = tune_fer(faces(), out=out, resume=True, **search)
     finally: ray.shutdown()
