@@ -91,12 +91,10 @@ def _net_size(recipe):
         raise FERError(f'size={recipe.size}: {recipe.arch} takes images of {fixed} px only; leave size out')
     return recipe.size or fixed
 
-def _batch(recipe, n): return recipe.bs or max(1, min(n, 128, max(16, n//40)))
-
-def _check_batch(learn, bs, arch):
+def _check_batch(learn, arch):
     "Batch norm cannot learn from a single image"
     norms = torch.nn.modules.batchnorm._BatchNorm
-    if bs > 1 or not any(isinstance(o, norms) for o in learn.model.modules()): return
+    if learn.dls.bs > 1 or not any(isinstance(o, norms) for o in learn.model.modules()): return
     more = 'give bs=2 or more' if learn.dls.train.n > 1 else 'give more than one training face'
     raise FERError(f'bs=1: {arch} has batch norms, which need at least 2 images in a batch: {more}')
 
@@ -157,10 +155,9 @@ def recipe_learner(
     r = _with_input(recipe, start)
     set_seed(r.seed)
     pre = fer_preprocess(data, _net_size(r), r.mode, r.channels, r.stats)
-    bs = _batch(r, len(data.idxs('train')))
     drawn = class_weights(data) if r.weighted_sampler else None
-    learn = _learner(fer_dls(data, pre, r.augment, bs, path=path, weights=drawn), data, r, cbs)
-    _check_batch(learn, bs, r.arch)
+    learn = _learner(fer_dls(data, pre, r.augment, r.bs, path=path, weights=drawn), data, r, cbs)
+    _check_batch(learn, r.arch)
     if start: _start_from(learn, start)
     if r.teachers: learn.add_cb(Distill([_teacher(o, learn) for o in r.teachers], r.distill))
     return learn.fast_precision()
