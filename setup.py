@@ -12,8 +12,8 @@ config = ConfigParser(delimiters='=')
 config.read_string(read('settings.ini'))
 cfg = config['DEFAULT']
 lib = cfg['lib_name']
-extras = {o: cfg[f'{o}_requirements'].split() for o in ('dev', 'app', 'export', 'tensorboard', 'tune', 'scale')}
-extras['all'] = [o for k in ('app', 'export', 'tensorboard', 'tune', 'scale') for o in extras[k]]
+extras = {o: cfg[f'{o}_requirements'].split() for o in ('dev', 'app', 'audit', 'export', 'tensorboard', 'tune', 'scale')}
+extras['all'] = [o for k in ('app', 'audit', 'export', 'tensorboard', 'tune', 'scale') for o in extras[k]]
 
 setup(
     name=lib,

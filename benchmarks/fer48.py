@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fer_fastai.core import atomic, read_bundle
+from fer_fastai.bundle import Bundle
+from fer_fastai.core import atomic
 from fer_fastai.read import read_fer
 from fer_fastai.export import load_fer_learner, save_bundle
 from fer_fastai.interpret import FERInterpretation, fit_temperature
@@ -42,12 +43,12 @@ def train(data, runs, name, **kwargs):
 def bundle(data, source, folder):
     "Make the small bundle of a finished run, and score it"
     learn = load_fer_learner(source)
-    config = read_bundle(source)
+    config = Bundle(source).config
     rows = np.random.default_rng(0).choice(data.idxs('train'), 1024, replace=False)
     faces = {o: data.images[data.idxs(o)] for o in ('valid', 'test')}
     meta = {k: config[k] for k in ('recipe', 'lr')} | dict(data={**config['data'], 'counts': data.counts().drop(columns='total').to_dict('index')})
     def save(to, **kwargs):
-        return save_bundle(to, learn.model, learn.pre, data.vocab, config['model'], calibration=learn.pre.batch(data.images[rows]), **kwargs)
+        return save_bundle(to, learn, calibration=learn.pre.batch(data.images[rows]), **kwargs)
     with atomic(folder) as tmp:
         raw = FER(save(tmp)).probs(faces['valid'])
         temperature = fit_temperature(raw, data.labels[data.idxs('valid')])

@@ -1,7 +1,9 @@
 "Build the documentation site, or README.md, from the notebooks"
 import os, re, shutil
+from base64 import b64decode
 from dataclasses import is_dataclass
 from functools import cache
+from hashlib import sha1
 from importlib import import_module
 from inspect import isclass
 from itertools import groupby
@@ -20,6 +22,7 @@ from sphinx.cmd.build import main as sphinx
 
 docs = Path(__file__).resolve().parent
 cfg = get_config(docs)
+raw = 'https://raw.githubusercontent.com/fer-fastai/fer_fastai/main' # pictures must show on a package index, too
 
 def page_name(nb): # path of a notebook, from the folder of notebooks
     "Path of its page: 'tutorials/quickstart.html'"
@@ -66,8 +69,8 @@ def page(fn): # path of a notebook
     def link(m): return f']({cfg.doc_url}/{page_name(folder/m[1])}{(m[2] or "").lower()})'
     def name(m): return m[0] if m[2] in entries() else m[1] # nbdev links every name of the library
     for c in nb.cells:
+        c.source = re.sub(r'^#\|.*\n?', '', c.source, flags=re.M)
         if c.cell_type == 'code':
-            c.source = re.sub(r'^#\|.*\n?', '', c.source, flags=re.M)
             for o in c.outputs:
                 if o.output_type == 'execute_result': o.execution_count = 1 # pandoc wants a number, and nbdev-clean takes it away
                 if 'image/jpeg' in o.get('data', {}): o.data.pop('image/png', None) # Pillow gives both
@@ -76,20 +79,37 @@ def page(fn): # path of a notebook
             c.source = re.sub(r'\]\(([\w/.]+\.ipynb)(#\S*)?\)', link, c.source)
     return nb
 
+def pictures(nb):
+    "The pictures among the outputs of a notebook: name that pandoc gives it -> its own name, from `#| label:`"
+    res = {}
+    for c in nb.cells:
+        label = re.search(r'^#\| label: (\S+)', c.source, re.M)
+        for o in c.get('outputs', []):
+            kind,data = next(((k,v) for k,v in o.get('data', {}).items() if k in ('image/jpeg', 'image/png')), (None, None))
+            if kind: res[sha1(b64decode(data)).hexdigest()] = label[1]
+    return res
+
 def make_readme(out): # path of the file
-    "Write the README"
-    nb = page(cfg.nbs_path/'index.ipynb')
-    os.chdir(out.parent) # pictures go to index_files beside the README
-    shutil.rmtree('index_files', ignore_errors=True)
-    args = '--wrap=preserve', '--extract-media=index_files'
-    text = pypandoc.convert_text(nb2str(nb), 'gfm-raw_html', format='ipynb', extra_args=args)
+    "Write the README, and its pictures into docs/images beside it"
+    index = cfg.nbs_path/'index.ipynb'
+    images,names = out.parent/'docs'/'images',pictures(read_nb(index))
+    images.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory() as tmp:
+        args = '--wrap=preserve', f'--extract-media={tmp}'
+        text = pypandoc.convert_text(nb2str(page(index)), 'gfm-raw_html', format='ipynb', extra_args=args)
+        for o in Path(tmp).iterdir():
+            name = names[o.stem] + o.suffix
+            shutil.copyfile(o, images/name)
+            text = text.replace(f'![]({o})', f'![{names[o.stem].replace("-", " ")}]({raw}/docs/images/{name})')
     out.write_text(f'<!-- Made from nbs/index.ipynb by docs/build.py: edit the notebook. -->\n\n{text.strip()}\n', encoding='utf-8')
 
 def sidebar(names): # pages without '.html', in order
     "Cell that orders the site's sidebar"
     def tree(pages, caption=''): return '\n'.join(['```{toctree}', ':hidden:', caption, '', *pages, '```']) if pages else ''
-    return mk_cell('\n'.join([tree(['Home <self>']), tree([o for o in names if '/' in o], ':caption: Tutorials'),
-                              tree([o for o in names if '/' not in o], ':caption: Library')]), 'markdown')
+    first = ['Home <self>', *(o for o in names if o == 'architecture')]
+    rest = [o for o in names if o not in first]
+    return mk_cell('\n'.join([tree(first), tree([o for o in rest if '/' in o], ':caption: Tutorials'),
+                              tree([o for o in rest if '/' not in o], ':caption: Library')]), 'markdown')
 
 def make_site(out): # path of the folder
     "Write the site; a warning is an error"

@@ -1,1 +1,15 @@
+"""fer_fastai reads facial expressions off photos, videos and a camera, and trains models that do so. One call, `train_fer()`, trains on FER2013 or on your own folders of faces. It gives you an honest score, shows where the model is wrong, and leaves a model that runs anywhere. It is a [fast.ai](https://docs.fast.ai) library: what you get back is an ordinary `Learner`."""
+
 __version__ = "0.1.0"
+
+_where = dict(FER='predict', fer_video='video', watch='video', fer_app='app', read_fer='read', audit_fer='audit',
+              train_fer='train', tune_fer='tune')
+__all__ = [*_where]
+
+def __getattr__(name):
+    "Import one of the main names when it is first used, so that `import fer_fastai` stays light"
+    if name not in _where: raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    from importlib import import_module
+    return getattr(import_module(f'{__name__}.{_where[name]}'), name)
+
+def __dir__(): return sorted([*globals(), *_where])

@@ -9,7 +9,7 @@ __all__ = ['EMOTIONS', 'EMOTIONS8', 'AFFECTNET', 'emotion_name', 'FERError', 'ch
            'write_json', 'sha256', 'cache_dir']
 
 # %% ../nbs/00_core.ipynb #934611f7
-import errno, hashlib, json, os, tempfile
+import errno, getpass, hashlib, json, os, tempfile, warnings
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
@@ -76,6 +76,13 @@ def _temporary(path):
                        'choose another place') from e
 
 # %% ../nbs/00_core.ipynb #ce3219cf
+def _sync(path):
+    "Wait until a file, or the files of a folder, are on the disk"
+    files = [path] if path.is_file() else [o for o in path.rglob('*') if o.is_file()]
+    if len(files) > 100: return os.sync() # one wait for all of them
+    for o in files:
+        with open(o, 'rb') as f: os.fsync(f.fileno())
+
 @contextmanager
 def atomic(
     path # the file or folder to write
@@ -84,7 +91,9 @@ def atomic(
     path = Path(path)
     with _temporary(path) as d:
         tmp,old = Path(d)/path.name,Path(d)/f'old-{path.name[:60]}'
-        try: yield tmp
+        try:
+            yield tmp
+            _sync(tmp)
         except OSError as e:
             if e.errno not in _full: raise
             raise FERError(f'{shorten(path)} cannot be written ({e.strerror}): '
@@ -127,8 +136,22 @@ def sha256(
     return h.hexdigest()
 
 # %% ../nbs/00_core.ipynb #9e035e7f
+def _other_cache(p, why):
+    "A folder for the cache among the system's temporary files"
+    other = Path(tempfile.gettempdir())/f'fer_fastai-{getpass.getuser()}'
+    other.mkdir(mode=0o700, exist_ok=True)
+    if other.stat().st_uid != os.getuid(): raise FERError(f'{other} belongs to another user: set FER_FASTAI_CACHE')
+    warnings.warn(f'{shorten(p)} cannot be used ({why}), so the cache is in {other}', stacklevel=3)
+    return other
+
 def cache_dir()->Path: # it is made if it is missing
     "Find the folder in which parsed data sets are kept"
-    p = Path(os.environ.get('FER_FASTAI_CACHE') or Path.home()/'.cache'/'fer_fastai')
-    p.mkdir(parents=True, exist_ok=True)
-    return p
+    chosen = os.environ.get('FER_FASTAI_CACHE')
+    p = Path(chosen or Path.home()/'.cache'/'fer_fastai')
+    try:
+        p.mkdir(parents=True, exist_ok=True)
+        if os.access(p, os.W_OK): return p
+        why = 'it is not writable'
+    except OSError as e: why = e.strerror
+    if chosen: raise FERError(f'FER_FASTAI_CACHE={shorten(p)} cannot be used ({why}): name a folder that can be written to')
+    return _other_cache(p, why)

@@ -86,7 +86,7 @@ def image(self:FERData,
 def gather(self:FERData,
     rows, # int array
     device=None # where the batch goes; None for the CPU
-)->'torch.Tensor': # uint8, shape (rows, 1, height, width)
+): # torch.Tensor, uint8, shape (rows, 1, height, width)
     "Collect the images of many rows in one batch"
     import torch
     if device is None or torch.device(device).type != 'cuda': return torch.from_numpy(self.images[rows])[:,None]

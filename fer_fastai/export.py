@@ -6,14 +6,14 @@ Docs: https://fer-fastai.github.io/fer_fastai/export.html.md"""
 
 # %% auto #0
 __all__ = ['exporters', 'InferenceNet', 'export_onnx', 'quantize_onnx', 'prune_fer', 'prune_table', 'export_torchscript',
-           'export_coreml', 'check_formats', 'export_formats', 'versions', 'save_bundle', 'load_fer_learner',
-           'load_fer_net']
+           'export_coreml', 'check_formats', 'export_formats', 'versions', 'save_bundle', 'load_fer_net',
+           'load_fer_learner']
 
 # %% ../nbs/25_export.ipynb #019896f5
 import io, json, logging, platform, warnings
 from contextlib import contextmanager, redirect_stderr
 from copy import deepcopy
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
@@ -23,7 +23,7 @@ import onnxruntime as ort
 import pandas as pd
 import safetensors.torch
 import torch
-from fastai.vision.all import Learner
+from fastai.vision.all import CrossEntropyLossFlat, Learner, accuracy
 from fastcore.basics import listify
 from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -34,10 +34,9 @@ from torch.nn.utils import prune
 
 from .bundle import Bundle
 from .core import FERError, atomic, check_name
-from .data import FERData
 from .images import Preprocess
-from .loaders import fer_dls
-from .models import fer_learner, fer_model
+from .loaders import empty_dls
+from .models import arch_splitter, fer_model
 
 # %% ../nbs/25_export.ipynb #d977bf22
 class InferenceNet(nn.Module):
@@ -243,6 +242,9 @@ def _coreml_probs(path, labels):
         return torch.tensor([[o[k] for k in labels] for o in answers])
     return probs
 
+def _n_outputs(net):
+    with torch.no_grad(): return net.eval()(_images(net, 1)).shape[1]
+
 def _check_count(where, n, labels):
     if n != len(labels): raise FERError(f'{where}: the network has {n} outputs and there are {len(labels)} labels: {", ".join(labels)}')
 
@@ -256,7 +258,7 @@ def export_coreml(
     ct,pre = _coremltools(),net.pre
     if Path(path).suffix != '.mlpackage': raise FERError(f'{path}: the name of a Core ML program ends in .mlpackage')
     with _no_deprecation(): traced = _trace(net, 1)
-    with torch.no_grad(): _check_count(path, traced(_images(net, 1)).shape[1], labels)
+    _check_count(path, _n_outputs(net), labels)
     image = ct.ImageType('image', (1, len(pre.mode), pre.size, pre.size), scale=1/255,
                          color_layout=ct.colorlayout.GRAYSCALE if pre.mode == 'L' else ct.colorlayout.RGB)
     with _quiet(): model = ct.convert(traced, inputs=[image], outputs=[ct.TensorType('probs')], skip_model_load=True,
@@ -418,67 +420,62 @@ def versions()->dict: # name to version
     "Versions of Python and of the libraries that a model depends on"
     return {'python': platform.python_version(), **{k: version(k) for k in ('fer_fastai', 'fastai', 'torch', 'torchvision', 'onnx')}}
 
-# %% ../nbs/25_export.ipynb #65b454d8
-def _check_labels(folder, labels, path):
-    n = onnx.load(path).graph.output[0].type.tensor_type.shape.dim[1].dim_value
-    _check_count(folder, n, labels)
-
 # %% ../nbs/25_export.ipynb #e3c74ceb
 def save_bundle(
-    folder, # where the bundle shall stand; one that is there is replaced
-    net, # the trained `nn.Module`; it is not changed
-    pre:Preprocess, # what it was trained with
-    vocab, # names of the classes, in the order of the network's outputs
-    model, # dict of the arguments of `fer_model` that make `net` again
-    meta=None, # dict of what else config.json shall say, see above
+    folder, # where the bundle goes; one that is there is replaced
+    learn, # trained `Learner`, as `fer_learner` or `train_fer` makes it; it is not changed
+    meta=None, # dict of what else config.json says, see above
     temperature=1., # the logits are divided by it
     calibration=None # faces as `quantize_onnx` takes them, for a small bundle: model.onnx in 8-bit integers, the weights in float16
 )->Path: # `folder`
     "Write config.json, model.safetensors, model.onnx and README.md, all or nothing"
-    small = calibration is not None
-    net = InferenceNet(_plain(net), pre, temperature)
-    config = dict(labels=list(vocab), model=model, preprocess=asdict(pre), temperature=temperature,
+    small,labels = calibration is not None,list(learn.dls.vocab)
+    net = InferenceNet(_plain(learn.model), learn.pre, temperature)
+    _check_count(folder, _n_outputs(net), labels)
+    config = dict(labels=labels, model=learn.model_args, preprocess=asdict(learn.pre), temperature=temperature,
                   precision={'onnx': 'int8', 'weights': 'float16'} if small else {'onnx': 'float32', 'weights': 'float32'},
                   versions=versions(), **(meta or {}))
     def write(tmp):
         safetensors.torch.save_model(_plain(net.net).half() if small else net.net, str(tmp/'model.safetensors'))
         (tmp/'model.safetensors').chmod(0o644) # safetensors makes it readable to its owner alone
-        _check_labels(folder, config['labels'], export_onnx(net, tmp/'model.onnx'))
+        export_onnx(net, tmp/'model.onnx')
         if small: quantize_onnx(tmp/'model.onnx', calibration)
     return Bundle.save(folder, config, _model_card(config), write).path
 
+# %% ../nbs/25_export.ipynb #e259af70
+def _load_net(b):
+    net = fer_model(**b.config['model'])
+    safetensors.torch.load_model(net, b.weights)
+    net = InferenceNet(net, b.pre, b.config['temperature']).eval()
+    _check_count(b.path, _n_outputs(net), b.labels)
+    return net
+
+def load_fer_net(
+    model=None # as `Bundle` takes it
+)->InferenceNet: # on the CPU, in evaluation mode
+    "Make the `InferenceNet` of a bundle, from pixels to calibrated probabilities"
+    return _load_net(Bundle(model))
+
 # %% ../nbs/25_export.ipynb #4eb867be
-def _blank(labels, pre): # loaders take their shapes from data, so here are two black faces
-    rows = pd.DataFrame(dict(emotion=labels[0], split=['train', 'valid'], name=''))
-    return FERData(rows, images=np.zeros((2, pre.size, pre.size), np.uint8), vocab=labels)
+def _check_loaders(b, dls):
+    "Raise a `FERError` if the loaders are for other classes or prepare faces in another way"
+    if list(dls.vocab) != b.labels:
+        raise FERError(f'{b.path} knows {", ".join(b.labels)}; the data has {", ".join(dls.vocab)}')
+    here,there = asdict(dls.pre),asdict(b.pre)
+    wrong = [f'{k} is {here[k]} and not {there[k]}' for k in there if k != 'margin' and here[k] != there[k]]
+    if wrong:
+        raise FERError(f'the loaders prepare faces in another way than the model, {"; ".join(wrong)}: '
+                       f"fer_dls(data, Bundle('{b.path}').pre)")
 
 def load_fer_learner(
-    folder, # as `Bundle` takes it
+    model=None, # as `Bundle` takes it
     dls=None # `DataLoaders` as `fer_dls` makes them; None to predict only
 )->Learner: # to predict or to train on
     "Make a fastai `Learner` of a bundle, with `pre`, its `Preprocess`"
-    b = Bundle(folder)
-    folder,config,labels,pre = b.path,b.config,b.labels,b.pre
-    _check_labels(folder, labels, b.onnx)
-    if dls is not None and list(dls.vocab) != labels: raise FERError(f'{folder} knows {", ".join(labels)}; the data has {", ".join(dls.vocab)}')
-    if replace(getattr(dls, 'pre', pre), margin=pre.margin) != pre:
-        raise FERError(f"{folder} takes faces as {pre} says, and the loaders make them as {dls.pre} says: fer_dls(data, Bundle('{folder}').pre)")
-    args = {k: v for k,v in config['model'].items() if k not in ('n_out', 'n_in')} # these two are the data's
-    learn = fer_learner(fer_dls(_blank(labels, pre), pre, bs=1, fast=False) if dls is None else dls, **args)
-    safetensors.torch.load_model(learn.model, b.weights)
-    learn.model.to(learn.dls.device)
-    learn.pre = pre
-    if dls is None: learn.dls = learn.dls.new_empty()
+    b = Bundle(model)
+    if dls is None: dls = empty_dls(b.pre, b.labels)
+    else: _check_loaders(b, dls)
+    learn = Learner(dls, _load_net(b).net.to(dls.device), CrossEntropyLossFlat(), metrics=accuracy,
+                    splitter=arch_splitter(b.config['model']['arch']))
+    learn.model_args,learn.pre = b.config['model'],b.pre
     return learn
-
-# %% ../nbs/25_export.ipynb #e259af70
-def load_fer_net(
-    folder # as `Bundle` takes it
-)->InferenceNet: # on the CPU, in evaluation mode
-    "Make the `InferenceNet` of a bundle, from pixels to calibrated probabilities"
-    b = Bundle(folder)
-    folder,config = b.path,b.config
-    net = fer_model(**config['model'])
-    safetensors.torch.load_model(net, b.weights)
-    _check_count(folder, config['model']['n_out'], config['labels'])
-    return InferenceNet(net, Preprocess(**config['preprocess']), config['temperature']).eval()

@@ -1202,6 +1202,16 @@ def _divide(rows, data, valid_pct, seed, groups):
     if belongs is not None: _say_groups(data, belongs, source)
     return _check_learnable(data)
 
+def _without(data, drop):
+    "The images whose names are not among those to drop; the others stay in their splits"
+    if not len(drop): return data
+    gone = data.df['name'].isin([drop] if isinstance(drop, str) else list(drop)).to_numpy()
+    if not gone.any():
+        raise FERError(f'drop: none of its {len(drop):,} names, such as {shorten(next(iter(drop)), 40)!r}, is an image of {shorten(data.source)}')
+    some = data.subset(np.flatnonzero(~gone))
+    for o in sorted({*data.df.split} - {*some.df.split}): raise FERError(f'drop: the {o} split would be empty')
+    return _check_learnable(some)
+
 # %% ../nbs/12_read.ipynb #7d0000a8
 def _found(source, emotions):
     "The `_Source` that is meant"
@@ -1226,14 +1236,15 @@ def read_fer(
     bad='raise', # what to do about bad rows: 'raise' an error that names the first, or 'skip' them
     labels=None, # what labels mean: list for 0, 1, 2 ..., dict, or a name such as 'AFFECTNET'; None for FER2013's, or FER+'s with `votes`
     groups=None, # what stays on one side of a split: a column, a regular expression, or a function of the file's name
-    votes=None # path of FER+'s fer2013new.csv, for a source in FER2013's order
+    votes=None, # path of FER+'s fer2013new.csv, for a source in FER2013's order
+    drop=() # names of images to leave out, such as `audit.blank | audit.leaks`
 )->FERData:
     "Read faces with their emotions and splits"
     check_name('protocol', protocol, ('official', 'public+private'))
     check_name('bad', bad, ('raise', 'skip'))
     if not 0 < valid_pct < 1: raise FERError(f'valid_pct is {valid_pct}, and must be a share between 0 and 1')
     emotions, old = None if emotions is None else listify(emotions), source if isinstance(source, FERData) else None
-    if old and _nothing_to_do(old, emotions, protocol, votes): return old
+    if old and _nothing_to_do(old, emotions, protocol, votes): return _without(old, drop)
     src = old or _found(source, emotions)
     rows, name = (_rows_of_data(old), old.source or 'the data') if old else (_rows(src), str(src))
     if votes is not None: rows = _join_votes(rows, votes, labels, name)
@@ -1247,7 +1258,7 @@ def read_fer(
     where = old.source if old else name if isinstance(source, pd.DataFrame) else str(source)
     data = FERData(kept.df.assign(split=split[keep]), kept.images, kept.files, vocab, where,
                    old.protocol if old and protocol == 'official' else protocol, problems, kept.votes, kept.ids)
-    return _divide(kept, data, valid_pct, seed, groups)
+    return _without(_divide(kept, data, valid_pct, seed, groups), drop)
 
 # %% ../nbs/12_read.ipynb #df599004
 def fetch_fer()->Path: # path of the folder, for `read_fer`

@@ -20,12 +20,13 @@ import torch
 from fastai.vision.all import Callback, delegates
 from matplotlib.ticker import LogLocator, MaxNLocator
 
+from .checkpoint import Checkpoint
 from .colorize import colorize_fer
 from .core import FERError, atomic, check_name, write_json
 from .read import read_fer
-from .models import _own_head
+from .models import fixed_head
 from .recipes import Recipe, find_recipe
-from .train import Checkpoint, fit_recipe, recipe_learner
+from .train import fit_recipe, recipe_learner
 
 # %% ../nbs/27_tune.ipynb #d5e9966d
 def _import_ray():
@@ -51,7 +52,7 @@ def _running_ray():
         if threading.current_thread() is threading.main_thread(): signal.signal(signal.SIGINT, handler) # Ray's would swallow the next Ctrl-C
 
 # %% ../nbs/27_tune.ipynb #8e6da46f
-_settled = 'name about emotions protocol valid_pct bad colorize epochs prune exports seed'.split()
+_settled = 'name about emotions protocol valid_pct bad labels groups votes colorize epochs prune exports seed'.split()
 
 def _domains(space):
     "A distribution of Ray's for each field"
@@ -75,7 +76,7 @@ def _check_values(recipe, domains):
 # %% ../nbs/27_tune.ipynb #ddc66df9
 def _author_space(arch):
     from ray import tune
-    head = {} if _own_head(arch) else dict(head=[(a, b) for a in (128, 256, 512) for b in (32, 64, 128)])
+    head = {} if fixed_head(arch) else dict(head=[(a, b) for a in (128, 256, 512) for b in (32, 64, 128)])
     return dict(lr=tune.loguniform(1e-4, 1e-1), **head)
 
 # %% ../nbs/27_tune.ipynb #540d13ee
@@ -216,7 +217,7 @@ def tune_fer(
     if not isinstance(n_trials, int) or n_trials < 1: raise FERError(f'n_trials={n_trials!r}: it must be a whole number of at least 1')
     _check_values(r, domains)
     out = Path(out or f'runs/tune/{r.name}').absolute()
-    data = read_fer(source, emotions=r.emotions, protocol=r.protocol, valid_pct=r.valid_pct, seed=r.seed, bad=r.bad)
+    data = read_fer(source, **r.reading())
     r,data = replace(r, protocol=data.protocol),data.subset(np.flatnonzero(data.df.split != 'test'))
     _open_search(out, _describe(r, domains, n_trials, data), resume, overwrite)
     if r.colorize: data = colorize_fer(data, r.colorize)

@@ -41,6 +41,8 @@ def test_links(site):
             assert to.is_file() and place in places.get(to, ['']), f'{page.name}: {url}'
 
 def test_readme(tmp_path):
-    "README.md is what index.ipynb makes"
+    "README.md and its pictures are what index.ipynb makes"
     build('--readme', '--out', tmp_path/'README.md')
+    made,here = [{p.name: p.read_bytes() for p in (o/'docs'/'images').iterdir()} for o in (tmp_path, root)]
+    assert {k: here.get(k) for k in made} == made, 'run python docs/build.py --readme'
     assert (tmp_path/'README.md').read_text(encoding='utf-8') == (root/'README.md').read_text(encoding='utf-8'), 'run python docs/build.py --readme'

@@ -91,7 +91,7 @@ class Stop(Callback):
         if self.epoch == 1: raise KeyboardInterrupt
 
 def fit(recipe, out, monkeypatch, fast, cbs=(), resume=False):
-    monkeypatch.setattr('fer_fastai.train.cpu_has_bf16', lambda: fast) # two more callbacks where it has
+    monkeypatch.setattr('fer_fastai.callbacks.cpu_has_bf16', lambda: fast) # two more callbacks where it has
     learn = recipe_learner(read_fer('sample').sample(0.1), recipe, out, list(cbs))
     with learn.no_bar(): return learn,fit_recipe(learn, recipe, [1e-2], out, resume)
 

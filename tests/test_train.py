@@ -17,7 +17,8 @@ from fer_fastai.data import FERData
 from fer_fastai.read import read_fer
 from fer_fastai.export import load_fer_learner, save_bundle
 from fer_fastai.interpret import with_temperature
-from fer_fastai.models import fer_model
+from fer_fastai.loaders import fer_dls
+from fer_fastai.models import fer_learner
 from fer_fastai.recipes import find_recipe, recipes
 from fer_fastai.train import recipe_learner, train_fer
 
@@ -100,8 +101,7 @@ def test_a_bundle_does_not_say_where_files_lie(tmp_path):
     assert json.loads((tmp_path/'run'/'recipe.json').read_text())['recipe']['start'] == str(first) # to run it again
 
 def test_start_with_another_head(tmp_path):
-    args = dict(arch='cnn6', n_out=7, n_in=1, head=[64])
-    save_bundle(tmp_path/'model', fer_model(**args), Preprocess(), few.vocab, args)
+    save_bundle(tmp_path/'model', fer_learner(fer_dls(few, bs=16), 'cnn6', head=[64]))
     with pytest.raises(FERError, match=r'does not fit; head is \[64\] there and \[512, 64\] here$'):
         recipe_learner(few, find_recipe('cnn6', start=tmp_path/'model', bs=16))
 
@@ -181,8 +181,7 @@ def test_no_network_for_pretrained_weights(tmp_path, monkeypatch):
         train_fer('sample', recipe='resnet34', out=tmp_path/'run')
     assert not (tmp_path/'run').exists()
 
-    args = dict(arch='resnet18', n_out=7, n_in=1, head=[])
-    save_bundle(tmp_path/'model', fer_model(**args), Preprocess(), few.vocab, args)
+    save_bundle(tmp_path/'model', fer_learner(fer_dls(few, bs=16), 'resnet18', head=[]))
     recipe_learner(few, find_recipe('resnet18', start=tmp_path/'model', bs=16)) # needs none
 
 def test_out_of_something_else(tmp_path):
