@@ -23,6 +23,7 @@ from fer_fastai.export import *
 from fer_fastai.train import *
 from fer_fastai.tune import *
 from fer_fastai.faces import *
+from fer_fastai.draw import *
 from fer_fastai.predict import *
 from fer_fastai.folders import *
 from fer_fastai.video import *

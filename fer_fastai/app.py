@@ -8,39 +8,43 @@ Docs: https://fer-fastai.github.io/fer_fastai/app.html.md"""
 __all__ = ['make_app', 'fer_app', 'export_space']
 
 # %% ../nbs/35_app.ipynb #8b80ba80
-import base64, html, io, re, shutil, sys, time
+import base64, html, io, json, os, re, shutil, sys, time
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from fastcore.basics import listify
 from PIL import Image
 
-from .core import FERError, atomic
+from .core import FERError, atomic, shorten
 from .bundle import Bundle
+from .draw import annotate, face_color
 from .faces import crop_face, detect
 from .images import image_size, open_image
-from .folders import _clean_rows
-from .predict import FER, Faces, _color, _columns, annotate
+from .predict import FER, Faces
 from .video import Tracker
 
 # %% ../nbs/35_app.ipynb #321b9d85
 def _gradio():
     try: import gradio
     except ImportError as e: raise FERError("the page needs Gradio: pip install 'fer_fastai[app]'") from e
-    if int((v := gradio.__version__).split('.')[0]) < 6: raise FERError(f"the page needs Gradio 6, and this is {v}: pip install 'fer_fastai[app]'")
+    version = gradio.__version__
+    if int(version.split('.')[0]) < 6:
+        raise FERError(f"the page needs Gradio 6, and this is {version}: pip install 'fer_fastai[app]'")
     return gradio
 
 # %% ../nbs/35_app.ipynb #65e9cbe7
 _max_pixels = 50_000_000 # of one picture
 _max_photos = 50 # at once
-_max_file_size = '20mb' # of one file, as Gradio reads it
+_max_megabytes = 20 # of one file
 
-def _open(path, name):
-    "The picture in a file, which is called `name` in messages"
-    f = io.BytesIO(Path(path).read_bytes())
+def _open(data, name):
+    "The picture in the bytes of a file, which is called `name` in messages"
+    f = io.BytesIO(data)
     f.name = name
     width,height = image_size(f)
-    if width*height > _max_pixels: raise FERError(f'{name} has {width*height:,} pixels, and {_max_pixels:,} is the limit: make it smaller')
+    if width*height > _max_pixels:
+        raise FERError(f'{name} has {width*height:,} pixels, and the limit is {_max_pixels:,}: make it smaller')
     f.seek(0)
     img = open_image(f)
     img.filename = name
@@ -48,6 +52,7 @@ def _open(path, name):
 
 # %% ../nbs/35_app.ipynb #4c187ba1
 def _drawing(img, found, side=1600):
+    "The picture with its faces drawn in, with at most `side` pixels a side"
     k = min(1, side/max(img.size))
     if k == 1: return annotate(img, found)
     small = img.resize([max(1, round(k*o)) for o in img.size], Image.Resampling.BICUBIC, reducing_gap=2)
@@ -56,40 +61,54 @@ def _drawing(img, found, side=1600):
 # %% ../nbs/35_app.ipynb #930de3fd
 def _data_uri(data, kind): return f'data:{kind};base64,{base64.b64encode(data).decode()}'
 
-def _thumbnail(img, box):
+def _jpeg(img):
     file = io.BytesIO()
-    crop_face(img, box, .1).convert('RGB').resize((112, 112), Image.Resampling.BICUBIC, reducing_gap=2).save(file, 'jpeg', quality=85)
+    img.save(file, 'jpeg', quality=85)
     return _data_uri(file.getvalue(), 'image/jpeg')
 
-def _bar(label, p, color):
-    return (f'<div class="fer-bar"><span>{html.escape(label)}</span><div><i style="width:{p:.1%};background:{color}"></i></div><b>{p:.0%}</b></div>')
+def _thumbnail(img, box):
+    face = crop_face(img, box, .1).convert('RGB')
+    return _jpeg(face.resize((112, 112), Image.Resampling.BICUBIC, reducing_gap=2))
 
+def _bar(label, p, color):
+    bar = f'<i style="width:{p:.1%};background:{color}"></i>'
+    return f'<div class="fer-bar"><span>{html.escape(label)}</span><div>{bar}</div><b>{p:.0%}</b></div>'
+
+# %% ../nbs/35_app.ipynb #e3f9f24e
 def _card(img, face):
-    top = 'rgb({}, {}, {})'.format(*_color(face))
+    top = 'rgb({}, {}, {})'.format(*face_color(face))
     bars = ''.join(_bar(k, p, top if k == face.emotion else 'var(--fer-rest)') for k,p in face.probs.items())
+    title = f'<i style="background:{top}"></i><em>{html.escape(face.emotion)}</em> <span>{face.score:.0%}</span>'
     return (f'<div class="fer-card"><img alt="the face" src="{_thumbnail(img, face.box)}">'
-            f'<div><h3><i style="background:{top}"></i>{html.escape(face.emotion)} <span>{face.score:.0%}</span></h3>{bars}</div></div>')
+            f'<div><h3>{title}</h3>{bars}</div></div>')
+
+_nobody = 'No face was found. The page finds faces best if they are upright, well lit and look at the camera.'
 
 def _cards(img, found):
-    if not found: return '<p class="fer-note">No face was found. Faces that look at the camera, upright and well lit, are found best.</p>'
+    if not found: return f'<p class="fer-note">{_nobody}</p>'
     return f'<div class="fer-cards">{"".join(_card(img, o) for o in found[:20])}</div>'
 
 # %% ../nbs/35_app.ipynb #7e8ae551
-def _frame(photos, labels):
+def _frame(photos, fer):
     import pandas as pd
-    return pd.DataFrame([row for o in photos for row in _clean_rows(o)], columns=_columns(labels))
+    return pd.DataFrame([row for o in photos for row in o.rows()], columns=fer.columns)
+
+def _remark(row):
+    "What there is to say about a photo in its own row of the table"
+    if row.error: return row.error.removeprefix(row.file).lstrip(': ')
+    return row.note or ('' if row.face == row.face else 'no face')
 
 def _shown(df, labels):
     "What the page shows of a table"
     res = df[['file', 'face', 'emotion']].astype(object)
     res['face'] = [str(int(o) + 1) if o == o else '' for o in df.face]
     for k in labels: res[k] = [f'{o:.0%}' if o == o else '' for o in df[k]]
-    why = [error.removeprefix(file).lstrip(': ') for file,error in zip(df.file, df.error)]
-    res['remark'] = [error or note or ('' if face == face else 'no face') for error,note,face in zip(why, df.note, df.face)]
+    res['remark'] = [_remark(o) for o in df.itertuples()]
     return res.fillna('').rename(columns=dict(file='photo'))
 
 def _link(df):
-    return f'<a class="fer-link" download="faces.csv" href="{_data_uri(df.to_csv(index=False).encode(), "text/csv")}">Download the table (CSV)</a>'
+    uri = _data_uri(df.to_csv(index=False).encode(), 'text/csv')
+    return f'<a class="fer-link" download="faces.csv" href="{uri}">Download the table (CSV)</a>'
 
 # %% ../nbs/35_app.ipynb #4e83284f
 class _Watch:
@@ -110,15 +129,14 @@ class _Watch:
         return emotion
 
 # %% ../nbs/35_app.ipynb #a631dd1c
-def _name(bundle):
-    if bundle is None: return 'fer48, built in'
-    return Bundle(bundle).name
+def _name(model): return 'fer48, built in' if model is None else Bundle(model).name
 
 def _load(models):
     "Name of each model to its predictor and what its card says"
     res = {}
     for o in [*listify(models), None]:
-        if (name := _name(o)) in res: raise FERError(f'two models are called {name}, after their folders: rename one')
+        name = _name(o)
+        if name in res: raise FERError(f'two models are called {name}, after their folders: rename one')
         res[name] = FER(o),_about(Bundle(o).card)
     return res
 
@@ -130,162 +148,286 @@ def _about(card):
     sections = {k.strip(): v.strip() for k,v in re.findall(r'^## (.*)\n((?:(?!## ).*\n?)*)', card, re.M)}
     return '\n\n'.join(f'### {k}\n\n{sections[k]}' for k in _parts if k in sections)
 
-# %% ../nbs/35_app.ipynb #8ed35bb4
-_css = '''
-.gradio-container { --fer-rest: #9aa3b2; width: 100%; max-width: 1180px !important; margin: 0 auto !important; padding: 28px 24px 48px !important }
-.gradio-container .main, .gradio-container .html-container { padding: 0 !important }
-.fer-head h1 { font-size: 1.6rem; font-weight: 650; letter-spacing: -.015em; margin: 0 }
-.fer-head p, .fer-note { color: var(--body-text-color-subdued); margin: 4px 0 0 }
-.fer-cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(270px, 1fr)); gap: 12px }
-.fer-card { display: flex; gap: 14px; padding: 14px; border: 1px solid var(--border-color-primary); border-radius: 12px; background: var(--background-fill-primary) }
-.fer-card > img { width: 72px; height: 72px; border-radius: 10px; flex: none; object-fit: cover; margin: 0 }
-.fer-card > div { flex: 1; min-width: 0 }
-.fer-card h3 { display: flex; align-items: center; gap: 8px; margin: 0 0 8px; font-size: 1.05rem; font-weight: 600 }
-.fer-card h3 i { width: 10px; height: 10px; border-radius: 50% }
-.fer-card h3 span { margin-left: auto; font-variant-numeric: tabular-nums }
-.fer-bar { display: grid; grid-template-columns: 70px 1fr 38px; align-items: center; gap: 8px; font-size: .82rem; line-height: 1.55 }
-.fer-bar > span { overflow: hidden; text-overflow: ellipsis; white-space: nowrap }
-.fer-bar > div { height: 7px; border-radius: 4px; background: var(--background-fill-secondary); overflow: hidden }
-.fer-bar i { display: block; height: 100%; border-radius: 4px }
-.fer-bar b { font-weight: 400; text-align: right; font-variant-numeric: tabular-nums; color: var(--body-text-color-subdued) }
-#table * { font-family: var(--font); font-variant-numeric: tabular-nums } #table th * { overflow-wrap: normal; word-break: normal; white-space: nowrap }
-.fer-link, .fer-link:visited { display: inline-block; margin-top: 14px; padding: 8px 14px; border: 1px solid var(--border-color-primary); border-radius: 8px;
-  color: var(--body-text-color) !important; text-decoration: none !important; font-weight: 500 }
-.fer-link:hover { border-color: var(--color-accent) }
-#live [aria-label="capture photo"] > * { display: none } #live [aria-label="capture photo"]::after { content: 'Start or stop'; padding: 0 4px }
-.fer-about { max-width: 780px }
-.fer-about table { display: block; overflow-x: auto }
-@media (max-width: 640px) { .gradio-container { padding: 16px 12px 32px !important }
-  #photo, #drawn, #live { height: 340px !important } #gallery { height: 260px !important } #files { height: 200px !important }
-  #drawn:not(:has(img)), #gallery:not(:has(img)) { display: none }
-  .fer-head { flex-direction: column } .fer-cards { grid-template-columns: 1fr } }
-'''
-
-def _theme(gr):
-    return gr.themes.Base(primary_hue='indigo', neutral_hue='slate', font=['ui-sans-serif', 'system-ui', 'sans-serif'],
-                          font_mono=['ui-monospace', 'monospace'], radius_size='lg').set(block_shadow='none', block_label_background_fill='transparent')
+# %% ../nbs/35_app.ipynb #a1466cb6
+def _is_own(path, files):
+    "Whether `path` is one of these files, by whatever name, and no link"
+    if not isinstance(path, str) or '\0' in path: return False
+    path = os.path.abspath(path)
+    return path in map(os.path.abspath, files) and os.path.isfile(path) and not os.path.islink(path)
 
 # %% ../nbs/35_app.ipynb #1f26023a
-def _one(fer, data):
+def _one(fer, data, page):
     "An uploaded picture, as Gradio hands it over, and its faces"
-    path = (data or {}).get('path')
-    if not path: return None,Faces(file='', error='this is no file')
-    name = data.get('orig_name') or Path(path).name
-    try: img = _open(path, name)
+    if not isinstance(data, dict): data = {}
+    path = data.get('path')
+    name = shorten(data.get('orig_name') or os.path.basename(str(path)))
+    if not _is_own(path, page.upload_file_set):
+        return None,Faces(file=name, error=f'{name}: this file is not here (any more), upload it again')
+    try: img = _open(Path(path).read_bytes(), name)
     except FERError as e: return None,Faces(file=name, error=str(e))
     return img,fer(img)
 
 def _say(gr, text): gr.Warning(html.escape(text))
 
+# %% ../nbs/35_app.ipynb #a23c270d
+_max_body = 8_000_000 # bytes of a request without files, such as one frame of a camera
+
+def _named(obj):
+    "All files that the JSON of a request names"
+    left = [obj]
+    while left:
+        o = left.pop()
+        if isinstance(o, dict) and o.get('path') is not None: yield o['path']
+        left.extend(o.values() if isinstance(o, dict) else o if isinstance(o, list) else ())
+
+def _refusal(body, page):
+    "Why the page refuses the body of a request, as a status and a message; None if it does not"
+    try: body = json.loads(body)
+    except (ValueError, RecursionError): return 400,'this is no JSON'
+    number = body.get('fn_index') if isinstance(body, dict) else None
+    if number is not None and number not in list(page.fns): return 404,'there is nothing under this number'
+    if not all(_is_own(o, page.upload_file_set) for o in _named(body)): return 403,'this file was not uploaded here'
+
+# %% ../nbs/35_app.ipynb #7d4faf7f
+_closed = re.compile(r'(/gradio_api)?/(run|api|call|proxy=|component_server|process_recording|monitoring)')
+
+class _Guard:
+    "In front of the page's server: what a request may name, and how much it may send"
+    def __init__(self, app, page): self.app,self.page = app,page
+
+    async def __call__(self, scope, receive, send):
+        if scope['type'] != 'http': return await self.app(scope, receive, send)
+        from starlette.responses import PlainTextResponse
+        refused,receive = await self.check(scope, receive)
+        if refused: return await PlainTextResponse(refused[1], refused[0])(scope, receive, send)
+        await self.app(scope, receive, send)
+
+    async def check(self, scope, receive):
+        "A refusal or None, and what gives the body of the request from now on"
+        path,headers = scope['path'],dict(scope['headers'])
+        file = re.match(r'(?:/gradio_api)?/file[=/](.*)', path, re.S)
+        if _closed.match(path) or file and not _is_own(file[1], chain(*self.page.temp_file_sets)):
+            return (404, 'there is nothing here'),receive
+        if scope['method'] != 'POST': return None,receive
+        files = re.fullmatch(r'(/gradio_api)?/upload/?', path)
+        size,most = headers.get(b'content-length', b'0'),_max_photos*_max_megabytes*2**20 if files else _max_body
+        if b'transfer-encoding' in headers or int(size) > most: return (413, 'this is too much at once'),receive
+        return (None,receive) if files or not int(size) else await self.read(receive)
+
+    async def read(self, receive):
+        body,more = b'',True
+        while more:
+            message = await receive()
+            body,more = body + message.get('body', b''),message.get('more_body', False)
+        unread = [dict(type='http.request', body=body)]
+        async def again(): return unread.pop() if unread else await receive()
+        return _refusal(body, self.page),again
+
+# %% ../nbs/35_app.ipynb #8ed35bb4
+_css = '''
+.gradio-container { --fer-rest: #9aa3b2; width: 100%; max-width: 1180px !important; margin: 0 auto !important;
+  padding: 28px 24px 48px !important }
+.gradio-container .main, .gradio-container .html-container { padding: 0 !important }
+.fer-head h1 { font-size: 1.6rem; font-weight: 650; letter-spacing: -.015em; margin: 0 }
+.fer-head p, .fer-note { color: var(--body-text-color-subdued); margin: 4px 0 0 }
+#table * { font-family: var(--font); font-variant-numeric: tabular-nums }
+#table th * { overflow-wrap: normal; word-break: normal; white-space: nowrap }
+.fer-link, .fer-link:visited { display: inline-block; margin-top: 14px; padding: 8px 14px; border-radius: 8px;
+  border: 1px solid var(--border-color-primary); color: var(--body-text-color) !important;
+  text-decoration: none !important; font-weight: 500 }
+.fer-link:hover { border-color: var(--color-accent) }
+#live [aria-label="capture photo"] > * { display: none }
+#live [aria-label="capture photo"]::after { content: 'Start or stop'; padding: 0 4px }
+.fer-about { max-width: 780px }
+.fer-about table { display: block; overflow-x: auto }
+.fer-about :is(th, td) { overflow-wrap: normal; word-break: normal; white-space: nowrap }
+'''
+
+# %% ../nbs/35_app.ipynb #9e27dd81
+_css += '''
+.fer-cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(270px, 1fr)); gap: 12px }
+.fer-card { display: flex; gap: 14px; padding: 14px; border: 1px solid var(--border-color-primary);
+  border-radius: 12px; background: var(--background-fill-primary) }
+.fer-card > img { width: 72px; height: 72px; border-radius: 10px; flex: none; object-fit: cover; margin: 0 }
+.fer-card > div { flex: 1; min-width: 0 }
+.fer-card h3 { display: flex; align-items: center; gap: 8px; margin: 0 0 8px; font-size: 1.05rem; font-weight: 600 }
+.fer-card h3 i { width: 10px; height: 10px; border-radius: 50%; flex: none }
+.fer-card h3 em { font-style: normal; overflow: hidden; text-overflow: ellipsis; white-space: nowrap }
+.fer-card h3 span { margin-left: auto; font-variant-numeric: tabular-nums }
+.fer-bar { display: grid; grid-template-columns: 70px 1fr 38px; align-items: center; gap: 8px; font-size: .82rem;
+  line-height: 1.55 }
+.fer-bar > span { overflow: hidden; text-overflow: ellipsis; white-space: nowrap }
+.fer-bar > div { height: 7px; border-radius: 4px; background: var(--background-fill-secondary); overflow: hidden }
+.fer-bar i { display: block; height: 100%; border-radius: 4px }
+.fer-bar b { font-weight: 400; text-align: right; font-variant-numeric: tabular-nums;
+  color: var(--body-text-color-subdued) }
+'''
+
+# %% ../nbs/35_app.ipynb #712ed864
+_css += '''
+@media (max-width: 640px) {
+  .gradio-container { padding: 16px 12px 32px !important }
+  #photo, #drawn, #live { height: 340px !important } #gallery { height: 260px !important }
+  #files { height: 200px !important }
+  #drawn:not(:has(img)), #gallery:not(:has(img)) { display: none }
+  .fer-head { flex-direction: column } .fer-cards { grid-template-columns: 1fr } }
+'''
+
+def _theme(gr):
+    base = gr.themes.Base(primary_hue='indigo', neutral_hue='slate', font=['ui-sans-serif', 'system-ui', 'sans-serif'],
+                          font_mono=['ui-monospace', 'monospace'], radius_size='lg')
+    return base.set(block_shadow='none', block_label_background_fill='transparent')
+
+# %% ../nbs/35_app.ipynb #16797d27
+_how = dict(preprocess=False, api_visibility='private')
+
+def _pick(models, name):
+    "The predictor that a visitor has chosen; another name gets the first one"
+    return models.get(str(name), next(iter(models.values())))[0]
+
 # %% ../nbs/35_app.ipynb #91593ea7
-def _photo_tab(gr, models, picker):
+def _photo_look(gr, page, fer, data):
+    "What the tab shows after an upload: the photo, the drawing and the cards"
+    if data is None: return gr.skip(),None,''
+    img,found = _one(fer, data, page)
+    if found.error:
+        _say(gr, found.error)
+        return None,None,''
+    return gr.skip(),_drawing(img, found),_cards(img, found) + (_link(_frame([found], fer)) if found else '')
+
+def _photo_tab(gr, page, models, picker):
+    size = dict(show_label=False, height=500, min_width=320)
     with gr.Row(equal_height=True):
-        photo = gr.Image(label='Photo', show_label=False, height=500, scale=2, min_width=320, buttons=[], elem_id='photo',
+        photo = gr.Image(label='Photo', scale=2, buttons=[], elem_id='photo', **size,
                          placeholder='Drop a photo here\n- or -\nclick to choose one')
-        drawn = gr.Image(label='Expressions', show_label=False, height=500, scale=3, min_width=320, format='jpeg', interactive=False, elem_id='drawn',
+        drawn = gr.Image(label='Expressions', scale=3, format='jpeg', interactive=False, elem_id='drawn', **size,
                          buttons=['download', 'fullscreen'])
     cards = gr.HTML(padding=False, elem_id='cards')
 
-    def look(data, name):
-        if data is None: return gr.skip(),None,''
-        fer = models[name][0]
-        img,found = _one(fer, data)
-        if found.error:
-            _say(gr, found.error)
-            return None,None,''
-        return gr.skip(),_drawing(img, found),_cards(img, found) + (_link(_frame([found], fer.labels)) if found else '')
-    gr.on([photo.input, picker.change], look, [photo, picker], [photo, drawn, cards], preprocess=False,
+    def look(data, name): return _photo_look(gr, page, _pick(models, name), data)
+    gr.on([photo.input, picker.change], look, [photo, picker], [photo, drawn, cards], **_how,
           show_progress_on=drawn, trigger_mode='always_last', concurrency_id='upload')
 
 # %% ../nbs/35_app.ipynb #af48e634
+def _count(n, what): return f'{n} {what}{"s"*(n != 1)}'
+
 def _total(photos):
-    n,bad,none = sum(map(len, photos)),sum(bool(o.error) for o in photos),sum(not o and not o.error for o in photos)
-    parts = [f'{n} face{"s"*(n != 1)} in {len(photos) - bad} photo{"s"*(len(photos) - bad != 1)}']
+    "How many photos and faces there are, in words"
+    bad,none = sum(bool(o.error) for o in photos),sum(not o and not o.error for o in photos)
+    parts = [f'{_count(sum(map(len, photos)), "face")} in {_count(len(photos) - bad, "photo")}']
     if none: parts.append(f'{none} without a face')
     if bad: parts.append(f'{bad} could not be read')
     return f'<p class="fer-note">{", ".join(parts)}</p>'
 
-def _many_tab(gr, models, picker):
+# %% ../nbs/35_app.ipynb #29cb9b6e
+def _many_look(gr, page, fer, data, progress):
+    "What the tab shows after an upload: the drawings, the total, and the table"
+    if not isinstance(data, list): data = []
+    if len(data) > _max_photos: _say(gr, f'these are {len(data)} photos, and the limit is {_max_photos}')
+    if not 0 < len(data) <= _max_photos: return None,'',gr.update(visible=False)
+    pictures,photos = [],[]
+    for o in progress.tqdm(data, unit='photos'):
+        img,found = _one(fer, o, page)
+        photos.append(found)
+        if img: pictures.append((_drawing(img, found, 1000), found.file))
+    df = _frame(photos, fer)
+    return pictures,_total(photos) + _link(df),gr.update(value=_shown(df, fer.labels), visible=True)
+
+def _many_tab(gr, page, models, picker):
     with gr.Row(equal_height=True):
-        files = gr.File(label=f'Photos, up to {_max_photos}', file_count='multiple', file_types=['image'], height=420, scale=1, min_width=280,
-                        elem_id='files')
-        gallery = gr.Gallery(label='Expressions', show_label=False, columns=3, height=420, scale=2, object_fit='contain', format='jpeg',
-                             interactive=False, elem_id='gallery')
+        files = gr.File(label=f'Photos, up to {_max_photos}', file_count='multiple', file_types=['image'], height=420,
+                        scale=1, min_width=280, elem_id='files')
+        gallery = gr.Gallery(label='Expressions', show_label=False, columns=3, height=420, scale=2,
+                             object_fit='contain', format='jpeg', interactive=False, elem_id='gallery')
     total = gr.HTML(padding=False, elem_id='total')
     table = gr.Dataframe(show_label=False, interactive=False, wrap=True, buttons=[], visible=False, elem_id='table')
 
-    def look(data, name, progress=gr.Progress()):
-        fer,data,pictures,photos = models[name][0],data or [],[],[]
-        if len(data) > _max_photos: _say(gr, f'{len(data)} photos, and {_max_photos} is the limit')
-        if not 0 < len(data) <= _max_photos: return None,'',gr.update(visible=False)
-        for o in progress.tqdm(data, unit='photos'):
-            img,found = _one(fer, o)
-            photos.append(found)
-            if img: pictures.append((_drawing(img, found, 1000), found.file))
-        df = _frame(photos, fer.labels)
-        return pictures,_total(photos) + _link(df),gr.update(value=_shown(df, fer.labels), visible=True)
-    gr.on([files.change, picker.change], look, [files, picker], [gallery, total, table], preprocess=False,
+    def look(data, name, progress=gr.Progress()): return _many_look(gr, page, _pick(models, name), data, progress)
+    gr.on([files.change, picker.change], look, [files, picker], [gallery, total, table], **_how,
           show_progress_on=gallery, trigger_mode='always_last', concurrency_id='upload')
 
 # %% ../nbs/35_app.ipynb #d8256f3b
 def _now(emotion): return f'<p class="fer-note" role="status">Now: <b>{html.escape(emotion)}</b></p>'
 
+def _still(data):
+    "The picture in a frame of a camera"
+    url = data.get('url') if isinstance(data, dict) else None
+    kind,_,text = str(url).partition(';base64,')
+    if not kind.startswith('data:image/'): raise FERError('the frame is no picture')
+    try: return _open(base64.b64decode(text), 'the frame')
+    except ValueError as e: raise FERError(f'the frame is no picture: {shorten(e)}') from e
+
+# %% ../nbs/35_app.ipynb #08914edc
+def _live_look(gr, fer, data, watch):
+    "The frame with its faces, and what is new"
+    t = time.monotonic()
+    try: img = _still(data)
+    except FERError: return gr.skip(),watch,gr.skip()
+    seen = watch.look(fer, img, t)
+    return dict(url=_jpeg(annotate(img, seen))),watch,_now(watch.told) if watch.news(seen, t) else gr.skip()
+
 def _live_tab(gr, models, picker):
     camera = {'video': dict(width=dict(ideal=640), height=dict(ideal=480), facingMode='user')}
-    live = gr.Image(label='Camera', show_label=False, sources='webcam', streaming=True, format='jpeg', height=520, buttons=[], elem_id='live',
-                    webcam_options=gr.WebcamOptions(mirror=True, constraints=camera))
-    now = gr.HTML('<p class="fer-note">A notification tells when the expression of the largest face changes.</p>', padding=False, elem_id='now')
+    live = gr.Image(label='Camera', show_label=False, sources='webcam', streaming=True, format='jpeg', height=520,
+                    buttons=[], elem_id='live', webcam_options=gr.WebcamOptions(mirror=True, constraints=camera))
+    now = gr.HTML('<p class="fer-note">You are told when the expression of the largest face changes.</p>',
+                  padding=False, elem_id='now')
     watch = gr.State(_Watch())
 
-    def look(img, name, watch):
-        t = time.monotonic()
-        seen = watch.look(models[name][0], img, t)
-        return annotate(img, seen),watch,_now(watch.told) if watch.news(seen, t) else gr.skip()
-    live.stream(look, [live, picker, watch], [live, watch, now], stream_every=.2, time_limit=600, concurrency_limit=4, show_progress='hidden')
-    now.change(lambda watch: gr.Info(f'Now: {html.escape(watch.told)}', duration=4), watch, None, show_progress='hidden')
-    picker.change(_Watch, None, watch)
+    def look(data, name, watch): return _live_look(gr, _pick(models, name), data, watch)
+    live.stream(look, [live, picker, watch], [live, watch, now], **_how, postprocess=False, stream_every=.04,
+                time_limit=120, concurrency_limit=4, show_progress='hidden')
+    def tell(watch):
+        if watch.told: gr.Info(f'Now: {html.escape(watch.told)}', duration=4)
+    now.change(tell, watch, None, **_how, show_progress='hidden')
+    picker.change(_Watch, None, watch, **_how)
 
 # %% ../nbs/35_app.ipynb #386db27b
+_kept = 600, 1200 # seconds: how often uploads are looked through, and how old they may be
+
 _limits = """### What this page says
 
-For each face, how probable it is that people who label such pictures would give it each of these names. **An expression is not an emotion**: nobody can read from a face what a person feels, and this network cannot either.
+For each face, how probable it is that people who label such pictures would give it each of these names.
+**An expression is not an emotion**: nobody can read from a face what a person feels, and this network cannot either.
 
-Pictures go to the computer that runs this page and nowhere else. What was uploaded is deleted there within half an hour."""
+Pictures go to the computer that runs this page and nowhere else. It deletes what was uploaded within half an hour."""
 
 def make_app(
-    models=None # a bundle, folder of a training run or .onnx file, or a list of them, to choose from besides the model that comes with the package
+    models=None # a model as `Bundle` takes it, or a list of them, to choose from besides the one that ships with the package
 ): # `gr.Blocks`
-    "Make the page, to open it with `fer_app` or to put it into an app of your own"
+    "Make the page, to put it into an app of your own"
     gr = _gradio()
     models = _load(models)
     names = list(models)
-    with gr.Blocks(analytics_enabled=False, title='Facial expressions', fill_width=True, delete_cache=(600, 1200)) as app:
+    with gr.Blocks(analytics_enabled=False, title='Facial expressions', fill_width=True, delete_cache=_kept) as page:
         with gr.Row(equal_height=True, elem_classes='fer-head'):
             gr.HTML('<h1>Facial expressions</h1><p>What the faces in a picture look like to a neural network</p>', padding=False)
             picker = gr.Dropdown(names, value=names[0], label='Model', visible=len(names) > 1, min_width=220, scale=0, elem_id='model')
-        with gr.Tab('Photo'): _photo_tab(gr, models, picker)
-        with gr.Tab('Several'): _many_tab(gr, models, picker)
+        with gr.Tab('Photo'): _photo_tab(gr, page, models, picker)
+        with gr.Tab('Several'): _many_tab(gr, page, models, picker)
         with gr.Tab('Camera'): _live_tab(gr, models, picker)
         with gr.Tab('About'), gr.Column(elem_classes='fer-about'):
             gr.Markdown(_limits)
             about = gr.Markdown(models[names[0]][1])
-            picker.change(lambda o: models[o][1], picker, about)
-    return app
+            picker.change(lambda o: models.get(str(o), ('', ''))[1], picker, about, **_how)
+    return page
 
 # %% ../nbs/35_app.ipynb #0f176bdd
 def fer_app(
-    models=None, # a bundle, folder of a training run or .onnx file, or a list of them, to choose from besides the model that comes with the package
+    models=None, # a model as `Bundle` takes it, or a list of them, to choose from besides the one that ships with the package
     port=None, # of the page; None for the first free one from 7860
     share=False, # give the page a public address for three days, through Gradio's servers
     browser=False # open the page in the browser of this machine
-): # `gr.Blocks`, whose `close()` ends the page where it does not block, as in a notebook
+): # `gr.Blocks`; its `close()` ends the page
     "Open the page for photos and the camera"
-    if port is not None and not 1 <= port <= 65535: raise FERError(f'port={port}: needed is a number from 1 to 65535')
+    if port is not None and not 1 <= port <= 65535: raise FERError(f'port={port}: give a number from 1 to 65535')
     gr = _gradio()
-    app = make_app(models).queue(max_size=32, default_concurrency_limit=2)
-    app.launch(server_port=port, share=share, inbrowser=browser, max_file_size=_max_file_size, theme=_theme(gr), css=_css, footer_links=[],
-               run_history=False, ssr_mode=False)
-    return app
+    from starlette.middleware import Middleware
+    page = make_app(models).queue(max_size=32, default_concurrency_limit=2, api_open=False)
+    page.launch(server_port=port, share=share, inbrowser=browser, max_file_size=_max_megabytes*2**20, theme=_theme(gr),
+                css=_css, footer_links=[], run_history=False, ssr_mode=False, enable_monitoring=False, num_workers=0,
+                app_kwargs=dict(middleware=[Middleware(_Guard, page=page)]))
+    return page
 
 # %% ../nbs/35_app.ipynb #8009cedc
 _readme = """---
@@ -299,8 +441,9 @@ license: apache-2.0
 
 # Facial expressions
 
-What the faces in photos and before the camera look like to a neural network. Made with [fer_fastai](https://github.com/fer-fastai/fer_fastai).
-The license is that of the code; the weights of a model follow the terms of the data that it was trained on.
+What the faces in photos and before the camera look like to a neural network.
+Made with [fer_fastai](https://github.com/fer-fastai/fer_fastai).
+The license is that of the code. The weights of a model follow the terms of the data that it was trained on.
 """
 _app = """from fer_fastai.app import fer_app
 
@@ -309,29 +452,29 @@ fer_app({models})
 _requirements = 'fer_fastai[app] @ git+https://github.com/fer-fastai/fer_fastai\n'
 
 # %% ../nbs/35_app.ipynb #391b755a
-def _copy_model(bundle, folder):
-    "Copy what the page needs of a bundle, and return the network's path in the Space"
-    b = Bundle(bundle)
-    source,onnx = b.path,b.onnx.name
-    to = folder/'models'/_name(bundle)
+def _copy_model(model, folder):
+    "Copy what the page needs of a model, and return the network's path in the Space"
+    b = Bundle(model)
+    to = folder/'models'/b.name
     to.mkdir(parents=True)
-    for o in (onnx, 'config.json', 'README.md'):
-        if (source/o).exists(): shutil.copy(source/o, to)
-    return (to/onnx).relative_to(folder).as_posix()
+    for o in (b.onnx.name, 'config.json', 'README.md'):
+        if (b.path/o).exists(): shutil.copy(b.path/o, to)
+    return (to/b.onnx.name).relative_to(folder).as_posix()
 
 def export_space(
     folder, # where to write it; a new or an empty folder
-    models=None # as for `make_app`
+    models=None # as for `fer_app`
 )->Path: # `folder`
     "Write a folder that is ready for Hugging Face Spaces"
     folder,gradio = Path(folder),_gradio().__version__
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FERError(f'{folder} is there already and is not empty: name another folder')
+        raise FERError(f'{shorten(folder)} exists and is not empty: name another folder')
     _load(models)
+    python = '{}.{}'.format(*sys.version_info)
     with atomic(folder) as tmp:
         tmp.mkdir()
         paths = [_copy_model(o, tmp) for o in listify(models)]
-        (tmp/'README.md').write_text(_readme.format(gradio=gradio, python='{}.{}'.format(*sys.version_info)), encoding='utf-8')
-        (tmp/'app.py').write_text(_app.format(models=paths or ''), encoding='utf-8')
-        (tmp/'requirements.txt').write_text(_requirements, encoding='utf-8')
+        files = {'README.md': _readme.format(gradio=gradio, python=python), 'requirements.txt': _requirements,
+                 'app.py': _app.format(models=paths or '')}
+        for k,v in files.items(): (tmp/k).write_text(v, encoding='utf-8')
     return folder

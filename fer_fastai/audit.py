@@ -7,7 +7,7 @@ Docs: https://fer-fastai.github.io/fer_fastai/audit.html.md"""
 # %% auto #0
 __all__ = ['finding_kinds', 'image_stats', 'votes_for_label', 'Audit', 'audit_fer']
 
-# %% ../nbs/18_audit.ipynb #2102ed9d
+# %% ../nbs/18_audit.ipynb #5a0f73fe
 import hashlib, warnings
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from .page import Page, blue, gray, orange, picture_grid, quiet_plots
 from .predictions import check_probs
 from .read import read_fer
 
-# %% ../nbs/18_audit.ipynb #8f989c4f
+# %% ../nbs/18_audit.ipynb #ca7dbd2c
 _side = 16 # of a thumbnail
 
 _measures = ['brightness', 'contrast', 'sharpness', 'size']
@@ -48,7 +48,7 @@ def image_stats(
     rows = range(len(data)) if rows is None else rows
     return pd.DataFrame([_measure(_gray(data, i)) for i in rows], columns=_measures, dtype=float)
 
-# %% ../nbs/18_audit.ipynb #5509ce7e
+# %% ../nbs/18_audit.ipynb #fb05ae65
 def _look(data):
     "A checksum, a thumbnail and the statistics of each picture"
     sums,thumbs,stats = [],np.zeros((len(data), _side, _side), np.float32),[]
@@ -61,7 +61,7 @@ def _look(data):
         stats.append(_measure(g))
     return np.array(sums), thumbs, pd.DataFrame(stats, columns=_measures, dtype=float)
 
-# %% ../nbs/18_audit.ipynb #df5ee4b0
+# %% ../nbs/18_audit.ipynb #625a783b
 def _thumb_vectors(thumbs):
     "Thumbnails as vectors of length 1 and mean 0, so that their product is a correlation; flat ones become 0"
     v = thumbs.reshape(len(thumbs), -1) - thumbs.mean((1, 2))[:, None]
@@ -80,7 +80,7 @@ def _near_pairs(thumbs, least, block=1024):
             corrs.append(c[row, col][later])
     return np.concatenate(pairs), np.concatenate(corrs)
 
-# %% ../nbs/18_audit.ipynb #2290218e
+# %% ../nbs/18_audit.ipynb #a3aea368
 _order = dict(train=0, valid=1, test=2)
 
 def _groups(n, pairs):
@@ -98,7 +98,7 @@ def _rows(kind, data, rows, group=-1, other=-1, score=np.nan, note=''):
     df.insert(1, 'row', np.asarray(rows, int))
     return df.assign(group=group, other=other, score=np.asarray(score, float), note=note)
 
-# %% ../nbs/18_audit.ipynb #03e3b265
+# %% ../nbs/18_audit.ipynb #2eec0517
 def _leaking(data, group):
     "The rows of copies, and the split in which a copy lies that has to stay"
     split = data.df.split.map(_order).to_numpy()
@@ -120,7 +120,7 @@ def _copies(data, sums):
                    _rows('conflicts', data, several, group[several], first[several], 1, labelled),
                    _rows('leaks', data, leaks, group[leaks], first[leaks], 1, notes)]
 
-# %% ../nbs/18_audit.ipynb #0d283bfd
+# %% ../nbs/18_audit.ipynb #a1465ce6
 def _near_copies(data, thumbs, exact, least):
     "Findings about images that are alike and not identical"
     alone = np.arange(len(data)) + exact.max(initial=-1) + 1
@@ -137,7 +137,7 @@ def _near_copies(data, thumbs, exact, least):
         return _rows(kind, data, rows, group[rows], at.other.to_numpy(), at['corr'].to_numpy(), note)
     return [found('near', rows), found('near_leaks', leaks[0][new], np.array(leaks[1], object)[new])]
 
-# %% ../nbs/18_audit.ipynb #37e4112f
+# %% ../nbs/18_audit.ipynb #f87363f1
 def _blank(data, stats, least=2.):
     rows = np.flatnonzero(stats.contrast < least)
     return [_rows('blank', data, rows, score=stats.contrast[rows])]
@@ -153,7 +153,7 @@ def _faceless(data, detector):
     rows = [i for i in progress_bar(range(len(data)), leave=False) if not len(detector(_framed(data.image(i))))]
     return [_rows('faceless', data, rows)]
 
-# %% ../nbs/18_audit.ipynb #68aea215
+# %% ../nbs/18_audit.ipynb #f8292c79
 _voted = 'neutral happy surprise sad angry disgust fear contempt'.split() # the first eight columns of votes
 _others = ['unknown', 'no face']
 
@@ -172,7 +172,7 @@ def _votes(data, least=2):
     say = lambda v: ', '.join(f'{v[k]} {([*_voted, *_others])[k]}' for k in np.argsort(-v, kind='stable') if v[k])
     return [_rows('votes', data, rows, score=mine[rows], note=[f'people say {say(votes[i])}' for i in rows])]
 
-# %% ../nbs/18_audit.ipynb #a47b3012
+# %% ../nbs/18_audit.ipynb #51a9d41e
 def _labels(data, probs):
     if probs is None: return []
     try:
@@ -191,7 +191,7 @@ def _labels(data, probs):
     return [_rows('labels', data, rows, score=probs[rows, data.labels[rows]],
                   note=[f'the model says {data.vocab[k]}, {probs[i, k]:.0%}' for i,k in zip(rows, best)])]
 
-# %% ../nbs/18_audit.ipynb #3cdb6aa6
+# %% ../nbs/18_audit.ipynb #b374925c
 finding_kinds = dict(
     duplicates='images that occur more than once', conflicts='identical images with different labels',
     leaks='images with an identical one in a split that is scored',
@@ -218,7 +218,7 @@ class Audit:
 
     def __dir__(self): return [*super().__dir__(), *finding_kinds]
 
-# %% ../nbs/18_audit.ipynb #a31eca33
+# %% ../nbs/18_audit.ipynb #f4056a9a
 def audit_fer(
     source='sample', # what `read_fer` takes, or a `FERData`
     probs=None, # probabilities, shape (images, classes), to find wrong labels by: from `predict_data` or `cross_predict`
@@ -238,7 +238,7 @@ def audit_fer(
     findings = pd.concat([o for o in found if len(o)] or found[:1], ignore_index=True)
     return Audit(data, findings, stats, [o for o in finding_kinds if o not in idle])
 
-# %% ../nbs/18_audit.ipynb #f0133e60
+# %% ../nbs/18_audit.ipynb #f97a3163
 @patch
 def summary(self:Audit)->pd.DataFrame: # a row for each kind that was looked for
     "Count the findings of each kind, in all and in each split"
@@ -257,7 +257,7 @@ def balance(self:Audit)->pd.DataFrame: # a row for each split, shares from 0 to 
     looks = self.stats.groupby(df.split.to_numpy()).mean()
     return pd.concat([n[['total']], shares, looks], axis=1).rename_axis(None)
 
-# %% ../nbs/18_audit.ipynb #3c09660e
+# %% ../nbs/18_audit.ipynb #c2d9e04b
 _copied = 'duplicates conflicts leaks near near_leaks'.split() # kinds of which images belong together
 
 def _pictures(audit, kind, n):
@@ -275,13 +275,13 @@ def show(self:Audit,
     kind, # name in `finding_kinds`
     n=24, # the most images to show
     side=72 # side of a picture, in pixels
-): # a picture grid
+): # pictures that a notebook shows
     "Show the images of one kind of finding"
     getattr(self, kind) # raises where it was not looked for
     rows,notes = _pictures(self, kind, n)
     return picture_grid([self.data.image(i) for i in rows], notes, side)
 
-# %% ../nbs/18_audit.ipynb #6b10a90a
+# %% ../nbs/18_audit.ipynb #29b217c6
 def _plot_classes(audit):
     "The share of each class in each split"
     shares = audit.balance()[audit.data.vocab]
@@ -308,7 +308,7 @@ def _plot_look(audit):
         axs[1].legend()
     return fig
 
-# %% ../nbs/18_audit.ipynb #e1f930e7
+# %% ../nbs/18_audit.ipynb #01313775
 @patch
 def page(self:Audit,
     n=24, # the most pictures of a kind

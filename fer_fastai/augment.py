@@ -1,4 +1,4 @@
-"""The transforms of a batch, each under a name that a recipe can hold
+"""Show a network each training face a little differently every time
 
 Docs: https://fer-fastai.github.io/fer_fastai/augment.html.md"""
 
@@ -13,15 +13,16 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
-from fastai.vision.all import (AffineCoordTfm, Brightness, Contrast, Flip, L, RandomErasing, Rotate, TensorImage, Transform, Warp,
-                               Zoom, affine_mat, aug_transforms, mask_tensor, setup_aug_tfms)
+from fastai.vision.all import (AffineCoordTfm, Brightness, Contrast, Flip, L, RandomErasing, Rotate, TensorImage,
+                               Transform, Warp, Zoom, affine_mat, aug_transforms, mask_tensor, setup_aug_tfms)
 from torchvision.transforms import v2
 
 from .core import FERError, check_name
 
 # %% ../nbs/14_augment.ipynb #54f5b39c
 def _shift_mat(x, max_shift, p):
-    dx,dy = [mask_tensor(x.new_empty(len(x)).uniform_(-2*max_shift, 2*max_shift), p=p) for _ in range(2)] # the side runs from -1 to 1
+    move = lambda: x.new_empty(len(x)).uniform_(-2*max_shift, 2*max_shift) # the side runs from -1 to 1
+    dx,dy = mask_tensor(move(), p=p),mask_tensor(move(), p=p)
     t0,t1 = x.new_zeros(len(x)),x.new_ones(len(x))
     return affine_mat(t1, t0, dx, t0, t1, dy)
 
@@ -31,7 +32,7 @@ class Shift(AffineCoordTfm):
         max_shift=0.1, # share of the side
         p=0.75, # probability of a move, along x and along y
         mode='bilinear', # interpolation
-        pad_mode='reflection' # what comes in at the border
+        pad_mode='reflection' # what fills the border
     ): super().__init__(partial(_shift_mat, max_shift=max_shift, p=p), mode=mode, pad_mode=pad_mode)
 
 # %% ../nbs/14_augment.ipynb #129851f8
@@ -57,23 +58,26 @@ class ResizedCrop(v2.RandomResizedCrop):
 
 # %% ../nbs/14_augment.ipynb #4ad20aca
 augmentations = dict(aug_transforms=aug_transforms, flip=Flip, rotate=Rotate, zoom=Zoom, warp=Warp, shift=Shift,
-                     brightness=Brightness, contrast=Contrast, erase=RandomErasing, # fastai's, and ours
-                     invert=v2.RandomInvert, color_jitter=v2.ColorJitter, resized_crop=ResizedCrop, affine=v2.RandomAffine) # torchvision's
+                     brightness=Brightness, contrast=Contrast, erase=RandomErasing,
+                     invert=v2.RandomInvert, color_jitter=v2.ColorJitter, resized_crop=ResizedCrop,
+                     affine=v2.RandomAffine)
 
 # %% ../nbs/14_augment.ipynb #aa81fd17
+def _make(name, kwargs):
+    "The transform, or list of transforms, of one name"
+    f = augmentations[check_name('augmentation', name, augmentations)]
+    for k in kwargs: check_name(f'argument of {name}', k, inspect.signature(f).parameters)
+    try: return f(**kwargs)
+    except (TypeError, ValueError) as e: raise FERError(f'augmentation {name} with {kwargs}: {e}') from e
+
 def augment_tfms(
     augment:dict=None # name in `augmentations` -> its keyword arguments; None or {} for no augmentation
 )->list: # fastai transforms
-    "The batch transforms that `augment` names"
-    tfms,each = L(),[]
-    first = lambda o: not {'mode', 'size', 'pad_mode'} & set(o[1]) # fastai joins affine transforms with the settings of the first
-    for name,kwargs in sorted((augment or {}).items(), key=first):
-        f = augmentations[check_name('augmentation', name, augmentations)]
-        for k in kwargs: check_name(f'argument of {name}', k, inspect.signature(f).parameters)
-        try: made = f(**kwargs)
-        except (TypeError, ValueError) as e: raise FERError(f'augmentation {name} with {kwargs}: {e}') from e
-        if isinstance(made, v2.Transform): each.append(made)
-        else: tfms += L(made)
+    "Make the batch transforms that `augment` names"
+    settings_last = lambda o: not {'mode', 'size', 'pad_mode'} & set(o[1])
+    made = [_make(*o) for o in sorted((augment or {}).items(), key=settings_last)]
+    each = [o for o in made if isinstance(o, v2.Transform)]
+    tfms = L(o for o in made if not isinstance(o, v2.Transform)).map(L).concat()
     return setup_aug_tfms(tfms) + ([EachImage(v2.Compose(each))] if each else [])
 
 # %% ../nbs/14_augment.ipynb #00391a9c
@@ -84,7 +88,8 @@ class Enlarge(Transform):
         size # side in pixels
     ): self.size = size
     def encodes(self, x:TensorImage):
-        return x if x.shape[-1] == self.size else F.interpolate(x, (self.size, self.size), mode='bilinear', align_corners=True)
+        if x.shape[-1] == self.size: return x
+        return F.interpolate(x, (self.size, self.size), mode='bilinear', align_corners=True)
 
 # %% ../nbs/14_augment.ipynb #a94b689f
 class Repeat(Transform):

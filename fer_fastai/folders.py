@@ -23,8 +23,9 @@ from PIL import Image
 
 from . import __version__
 from .core import FERError, atomic, check_name, sha256, write_json
+from .draw import annotate
 from .images import image_suffixes
-from .predict import FER, Faces, _columns, _rows, annotate
+from .predict import FER, Faces
 
 # %% ../nbs/33_folders.ipynb #c558cafa
 def _walk(folder, skip):
@@ -90,9 +91,9 @@ def _ahead(pool, f, xs):
         if len(waiting) >= _part + 2*num_cpus(): yield waiting.popleft().result()
     while waiting: yield waiting.popleft().result()
 
-def _look(fer, faces, path):
-    if os.path.isdir(path): return Faces(file=path, error=f'{path}: there are no images in this folder'),[],[]
-    return fer._look_or_say(path, faces)
+def _look(fer, faces, tta, path):
+    if os.path.isdir(path): return Faces(file=path, error=f'{path}: there are no images in this folder')
+    return fer.find(path, faces, tta)
 
 def _parts(fer, files, faces, tta, to=None):
     "Lists of the `Faces` of `_part` files each"
@@ -100,8 +101,8 @@ def _parts(fer, files, faces, tta, to=None):
     pool,threads = ThreadPoolExecutor(num_cpus()),cv2.getNumThreads()
     cv2.setNumThreads(1) # the cores are busy with one picture each
     try:
-        for looks in chunked(_ahead(pool, partial(_look, fer, faces), files), _part):
-            part = fer._fill(looks, tta)
+        for looks in chunked(_ahead(pool, partial(_look, fer, faces, tta), files), _part):
+            part = list(fer.score(looks))
             if to: list(pool.map(partial(_draw, to=to), part))
             yield part
     finally:
@@ -124,10 +125,6 @@ def predict_stream(
     return (o for part in _parts(fer or FER(), found, faces, tta, to) for o in part)
 
 # %% ../nbs/33_folders.ipynb #77550441
-def _written(v): return v.encode('utf-8', 'backslashreplace').decode() if isinstance(v, str) else v
-
-def _clean_rows(found): return [{k: _written(v) for k,v in row.items()} for row in _rows(found, found.file)]
-
 def _text(rows, columns, suffix):
     if suffix != '.csv': return ''.join(json.dumps({k: o.get(k) for k in columns}, ensure_ascii=False) + '\n' for o in rows)
     w = csv.DictWriter(SimpleNamespace(write=lambda line: line.removesuffix('\r\n') + '\n'), columns)
@@ -142,7 +139,7 @@ def _schema(fer):
     import pyarrow as pa
     text,whole = pa.string(),pa.int64()
     kinds = dict(file=text, face=whole, emotion=text, error=text, note=text, **dict.fromkeys('xywh', pa.float64() if fer.detector else whole))
-    return pa.schema([(o, kinds.get(o, pa.float64())) for o in _columns(fer.labels)])
+    return pa.schema([(o, kinds.get(o, pa.float64())) for o in fer.columns])
 
 def _to_parquet(lines, path, schema):
     import pyarrow as pa, pyarrow.parquet as pq
@@ -179,7 +176,7 @@ class _Table:
             _sweep([self.out, self.part, self.json, *drawings])
             os.truncate(self.part, self.state['bytes'])
             return
-        head = ','.join(_columns(self.fer.labels)) + '\n' if self.suffix == '.csv' else ''
+        head = ','.join(self.fer.columns) + '\n' if self.suffix == '.csv' else ''
         self.state['bytes'] = len(head.encode())
         self.part.unlink(missing_ok=True)
         write_json(self.json, self.state)
@@ -224,8 +221,8 @@ def drawn(self:_Table, files):
 @patch
 def add(self:_Table, part):
     "Write the rows of a list of `Faces`"
-    rows = [o for found in part for o in _clean_rows(found)]
-    data = _text(rows, _columns(self.fer.labels), self.suffix).encode()
+    rows = [o for found in part for o in found.rows()]
+    data = _text(rows, self.fer.columns, self.suffix).encode()
     new = dict(files=len(part), faces=sum(map(len, part)), unreadable=sum(bool(o.error) for o in part), bytes=len(data))
     s = {**self.state, **{k: self.state[k] + v for k,v in new.items()}, 'names': _chain(self.state['names'], [o.file for o in part])}
     try:
@@ -303,8 +300,8 @@ class _Worker:
 
     def __call__(self, batch):
         import pyarrow as pa
-        found = self.fer._fill([_look(self.fer, self.faces, str(o)) for o in batch['file']], self.tta)
-        return pa.Table.from_pylist([o for part in found for o in _clean_rows(part)], schema=_schema(self.fer))
+        found = self.fer.score([_look(self.fer, self.faces, self.tta, str(o)) for o in batch['file']])
+        return pa.Table.from_pylist([o for part in found for o in part.rows()], schema=_schema(self.fer))
 
 # %% ../nbs/33_folders.ipynb #7faf707e
 def predict_ray(

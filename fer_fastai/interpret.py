@@ -6,11 +6,12 @@ Docs: https://fer-fastai.github.io/fer_fastai/interpret.html.md"""
 
 # %% auto #0
 __all__ = ['calibration_error', 'brier_score', 'with_temperature', 'fit_temperature', 'fer_scores', 'MirrorTTA',
-           'FERInterpretation', 'plot_losses', 'Comparison', 'compare', 'show_figure', 'write_report']
+           'FERInterpretation', 'plot_losses', 'Comparison', 'compare', 'show_figure', 'write_report', 'report_page']
 
 # %% ../nbs/24_interpret.ipynb #b9462760
 import math
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -27,7 +28,7 @@ from scipy.optimize import minimize_scalar
 from scipy.stats import binomtest
 
 from .audit import image_stats, votes_for_label
-from .core import FERError, atomic, check_name, write_json
+from .core import FERError, atomic, write_json
 from .data import FERData
 from .maps import class_maps, embedding_map, hover_map, overlay
 from .page import Page, blue, gray, orange, picture_grid, quiet_plots
@@ -340,7 +341,7 @@ def mistakes(self:FERInterpretation)->pd.DataFrame: # a row for each mistake, th
 def show_mistakes(self:FERInterpretation,
     n=24, # the most images to show
     side=72 # side of a picture, in pixels
-): # a picture grid
+): # pictures that a notebook shows
     "Show the surest mistakes: the label, and what it was taken for"
     worst = self.mistakes().head(n)
     votes = worst.get('votes_for_label', [None]*len(worst))
@@ -363,7 +364,9 @@ def by_seen(self:FERInterpretation)->pd.DataFrame: # a row for all images, those
 # %% ../nbs/24_interpret.ipynb #au000011
 def _percent(ax, *names):
     "Write the numbers of these axes as percentages"
-    for k in names: getattr(ax, f'{k}axis').set_major_formatter(PercentFormatter(1, 0))
+    for k in names:
+        getattr(ax, f'{k}axis').set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+        getattr(ax, f'{k}axis').set_major_formatter(PercentFormatter(1, 0))
 
 def _confidence_bins(interp, bins):
     "For each bin of confidence that has faces: its mean confidence, accuracy, the distances to the interval, and share"
@@ -470,7 +473,7 @@ def show_maps(self:FERInterpretation,
     n=12, # how many faces
     kind='gradcam', # 'gradcam' or 'occlusion'
     idxs=None # which faces; None for the surest mistakes
-): # a picture grid
+): # pictures that a notebook shows
     "Show which parts of faces speak for what the network named"
     idxs = self.mistakes()['index'].to_numpy()[:n] if idxs is None else np.asarray(idxs)
     if not len(idxs): return picture_grid([])
@@ -483,7 +486,7 @@ def show_embedding(self:FERInterpretation,
     model=None, # a Learner, or what `Bundle` takes
     n=400, # how many faces, drawn by chance
     seed=42 # which ones
-): # a map with the faces on hover
+): # a map that a notebook shows
     "Show which faces look alike to a network, coloured by their labels"
     _need_data(self)
     idxs = np.sort(np.random.default_rng(seed).permutation(len(self.targs))[:n])
@@ -558,3 +561,58 @@ def write_report(
     show_figure(shown.plot_confusion_matrix().figure, out/'confusion_matrix.png')
     if shown.dl is not None: show_figure(shown.plot_top_losses()[0,0].figure, out/'top_losses.png')
     return reports
+
+# %% ../nbs/24_interpret.ipynb #au000030
+def _share(o): return '' if o is None else f'{o:.2%}'
+
+def _score_table(reports):
+    "The scores of a run as text, a row for each split"
+    def row(o):
+        unseen = o.get('unseen', {}).get('accuracy')
+        return {'images': f'{o["n"]:,}', 'right': _share(o['accuracy']),
+                '95 % interval': f'{_share(o["accuracy_low"])} to {_share(o["accuracy_high"])}',
+                'right, not seen in training': _share(unseen), 'macro F1': _share(o['macro_f1']),
+                'balanced accuracy': _share(o['balanced_accuracy']), 'calibration error': _share(o['ece'])}
+    names = [o['split'] + (', with mirror images' if o['tta'] else '') for o in reports.values()]
+    return pd.DataFrame([row(o) for o in reports.values()], index=names).T
+
+def _class_table(interp):
+    "The figures of each class with their intervals, as text"
+    t = interp.table()
+    figure = lambda o, k: '' if np.isnan(o[k]) else f'{o[k]:.0%} ({o[f"{k}_low"]:.0%} to {o[f"{k}_high"]:.0%})'
+    rows = [dict(images=int(o['n']), **{k: figure(o, k) for k in ('recall', 'precision', 'f1')}) for _,o in t.iterrows()]
+    return pd.DataFrame(rows, index=list(t.index))
+
+# %% ../nbs/24_interpret.ipynb #au000031
+def _add_plots(page, interp, model):
+    "What one split shows"
+    of = f'the {interp.split} split'
+    pairs = ', '.join(f'{a} for {b} ({n:,})' for a,b,n in interp.most_confused()[:3])
+    page.add('Classes', f'Measured on {of}. Most often it takes {pairs}.' if pairs else f'Measured on {of}.',
+             interp.plot_confusion_matrix().figure, _class_table(interp))
+    page.add('How far its probabilities can be believed', interp.plot_calibration().figure, interp.plot_coverage().figure)
+    if interp.data is not None: page.add('Which pictures are hard', interp.plot_by_look()[0,0].figure)
+    if interp.dl is None and interp.data is None or not len(interp.mistakes()): return
+    page.add('The surest mistakes', 'The label, and what the network takes it for.', interp.show_mistakes())
+    if model is not None and find_spec('captum'):
+        page.add('Where it looks', 'Red speaks for what the network named (Grad-CAM).', interp.show_maps(model))
+
+def report_page(
+    reports, # dict of name to the scores of a split, as in report.json
+    interps=None, # dict of name to `FERInterpretation`; the test split is shown if it is there, or else the first
+    title='A trained model', # of the page
+    lead='', # a sentence below it
+    history=None, # DataFrame with a row for each epoch, as in history.csv
+    model=None, # a Learner, or what `load_fer_net` gives, to show where it looks
+    recipe=None, # DataFrame of the settings that differ from the recipe's
+    audit=None, # what `audit_fer` found
+    commands='' # what to type next
+)->Page: # `report_page(...).write('report.html')` writes it
+    "Put everything about a trained model on one page"
+    page = Page(title, lead).add('Scores', _score_table(reports))
+    if history is not None and len(history): page.add('Training', plot_losses(history))
+    if interps: _add_plots(page, interps.get('test') or next(iter(interps.values())), model)
+    if recipe is not None: page.add('Settings', *([recipe] if len(recipe) else ['All are those of the recipe.']))
+    if audit is not None: page.add('What the data hides', audit.summary())
+    if commands: page.add('What to do next', Pre(commands))
+    return page

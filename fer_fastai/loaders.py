@@ -1,4 +1,4 @@
-"""From `FERData` to fastai's `DataLoaders`: an ordinary `DataBlock`, and a way to read whole batches at once
+"""From a table of faces to the batches that a network learns from
 
 Docs: https://fer-fastai.github.io/fer_fastai/loaders.html.md"""
 
@@ -11,27 +11,35 @@ __all__ = ['fer_preprocess', 'TensorFace', 'PILFace', 'GetFace', 'GetLabel', 'fe
 # %% ../nbs/15_loaders.ipynb #11e18d55
 from functools import partial
 from multiprocessing.context import get_spawning_popen
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from fastai.vision.all import (CategoryBlock, DataBlock, DataLoaders, ImageBlock, Normalize, PILImage, PILImageBW, Tensor,
-                               TensorCategory, TensorImageBW, TfmdDL, Transform, WeightedDL, chunked, delegates, imagenet_stats)
+from fastai.vision.all import (CategoryBlock, DataBlock, DataLoaders, ImageBlock, Normalize, PILImage, PILImageBW,
+                               Tensor, TensorCategory, TensorImageBW, TfmdDL, Transform, WeightedDL, chunked,
+                               delegates, imagenet_stats)
 from PIL import Image, ImageStat
 
 from .augment import Enlarge, Repeat, augment_tfms
-from .core import FERError, check_name
+from .core import FERError, check_name, emotion_name, shorten
 from .data import FERData
 from .images import Preprocess, open_image
 
 # %% ../nbs/15_loaders.ipynb #0ecd9377
 def _pixel_stats(data, mode, n=5000):
+    "Mean and standard deviation of each channel, of at most `n` training images"
     rows = data.idxs('train')
     rows = np.sort(np.random.default_rng(0).choice(rows, min(len(rows), n), replace=False))
     stats = [ImageStat.Stat(data.image(i).convert(mode)) for i in rows]
-    n,mean,square = (np.sum([getattr(o, k) for o in stats], axis=0) for k in ('count', 'sum', 'sum2'))
-    mean,square = mean/n/255, square/n/255**2
-    return mean, np.sqrt(square - mean**2)
+    count,total,squares = (np.sum([getattr(o, k) for o in stats], axis=0) for k in ('count', 'sum', 'sum2'))
+    mean = total/count/255
+    return mean, np.sqrt(squares/count/255**2 - mean**2)
+
+def _norm_stats(data, stats, mode, channels):
+    if stats == 'half': return [0.5]*channels, [0.5]*channels
+    if stats == 'data': return [np.broadcast_to(o, channels) for o in _pixel_stats(data, mode)]
+    return imagenet_stats if channels == 3 else [[sum(o)/3] for o in imagenet_stats]
 
 # %% ../nbs/15_loaders.ipynb #0ead865c
 def fer_preprocess(
@@ -42,16 +50,14 @@ def fer_preprocess(
     stats:str='half', # 'imagenet', 'data' (of at most 5,000 training images) or 'half'
     margin:float=0. # what a predictor adds on each side of a detected face, as a share of the face's side
 )->Preprocess: # the one object that loaders, exports and predictors follow
-    "How the faces of `data` become the input of a network"
+    "Decide how the faces of `data` become the input of a network"
     check_name('stats', stats, ('imagenet', 'data', 'half'))
     mode = mode or ('RGB' if data.images is None else 'L')
-    channels = channels or (3 if mode == 'RGB' else 1)
-    if stats == 'half': mean,std = [0.5]*channels, [0.5]*channels
-    elif stats == 'imagenet': mean,std = imagenet_stats if channels == 3 else [[sum(o)/3] for o in imagenet_stats]
-    else: mean,std = [np.broadcast_to(o, channels) for o in _pixel_stats(data, mode)]
+    mean,std = _norm_stats(data, stats, mode, channels or len(mode))
     own = (size or 224) if data.images is None else data.images.shape[1]
     size = size or own
-    return Preprocess(mode=mode, size=min(own, size), net_size=size if size > own else None, mean=mean, std=std, margin=margin)
+    return Preprocess(mode=mode, size=min(own, size), net_size=size if size > own else None,
+                      mean=mean, std=std, margin=margin)
 
 # %% ../nbs/15_loaders.ipynb #50bed90f
 class TensorFace(TensorImageBW):
@@ -68,51 +74,80 @@ class PILFace(PILImageBW):
 # %% ../nbs/15_loaders.ipynb #187b6a75
 def _unless_saved(data): return data if get_spawning_popen() else None # is a process being started, or a file written?
 
+def _column(row, names):
+    "The first of these columns that a row of a table has"
+    if found := [o for o in names if o in row.index]: return row[found[0]]
+    has = shorten(', '.join(map(str, row.index)))
+    raise FERError(f'the table has the columns {has}: it needs {" or ".join(names)}')
+
 class GetFace(Transform):
-    "The face of a row of `data`, or of a path, a picture or an array, as a square image"
-    input_types = object # `test_dl` starts here whatever the item is
+    "The face of a row of `data`, of a path, a picture or an array, or of a row of a table, as a square image"
+    input_types = object # `test_dl` starts here, whatever the item is
     def __init__(self,
         data:FERData, # the faces
         pre:Preprocess # mode and size of the image
     ): self.data,self.pre = data,pre
-    def encodes(self, x):
-        if isinstance(x, (np.ndarray, Tensor)): x = np.asarray(x).squeeze()
-        img = self.data.image(x) if isinstance(x, (int, np.integer)) else open_image(x)
-        return Image.fromarray(self.pre(img).squeeze())
+    def _open(self, x):
+        if isinstance(x, (int, np.integer)):
+            if self.data is not None: return self.data.image(x)
+            raise FERError(f'row {x}: an exported learner has no images: give it a file or a picture')
+        if isinstance(x, pd.Series): x = _column(x, ('path', 'file', 'image'))
+        return open_image(np.asarray(x).squeeze() if isinstance(x, (np.ndarray, Tensor)) else x)
+    def encodes(self, x): return Image.fromarray(self.pre(self._open(x)).squeeze())
     def __getstate__(self): return {'pre': self.pre, 'data': _unless_saved(self.data)}
 
 # %% ../nbs/15_loaders.ipynb #e603c236
+def _label(x):
+    "What a file's folder or a table's row says, and where"
+    if isinstance(x, pd.Series): return str(_column(x, ('emotion',))), f'row {x.name}'
+    if isinstance(x, (str, Path)): return Path(x).parent.name, shorten(x)
+    raise FERError('a picture alone has no label: give its file, in a folder of its emotion, '
+                   'or a DataFrame with the columns image and emotion')
+
 class GetLabel(Transform):
-    "The emotion of a row of `data`"
+    "The emotion of a row of `data`, of a file, or of a row of a table"
     input_types = object
     def __init__(self,
         data:FERData # the faces
-    ): self.data = data
-    def encodes(self, i): return self.data.vocab[self.data.labels[i]]
-    def __getstate__(self): return {'data': _unless_saved(self.data)}
+    ): self.data,self.names = data,data.vocab # fastai looks for a `vocab` in every step
+    def encodes(self, x):
+        if isinstance(x, (int, np.integer)): return self.data.df.emotion[x]
+        label,where = _label(x)
+        name = label if label in self.names or label.isdecimal() else emotion_name(label)
+        if name in self.names: return name
+        raise FERError(f'{where}: {label!r} is not a class of this network, which knows '
+                       f'{shorten(", ".join(self.names))}: put each file in a folder of its class')
+    def __getstate__(self): return {'names': self.names, 'data': _unless_saved(self.data)}
 
 # %% ../nbs/15_loaders.ipynb #ca2d833f
-def _splits(data, rows):
-    rows = {o: list(data.idxs(o)) for o in ('train', 'valid', 'test')}
-    for o in 'train', 'valid':
-        if not rows[o]: raise FERError(f'the data has no {o} split; read_fer(data) holds a valid split out of train where there is none')
-    return [o for o in rows.values() if o]
+def _splits(data):
+    "The rows of train, of valid and, if there are any, of test"
+    train,valid,test = (list(data.idxs(o)) for o in ('train', 'valid', 'test'))
+    if not train: raise FERError('the data has no train split, so there is nothing to learn from')
+    if not valid: raise FERError('the data has no valid split: read_fer(data) holds one out of train')
+    return [train, valid] + ([test] if test else [])
 
+def _check_sizes(augment, side):
+    for k,o in (augment or {}).items():
+        if o.get('size') not in (None, side):
+            raise FERError(f"augment {k}: size={o['size']}, and the network takes {side} px: "
+                           'set the `size` of the recipe, or of `fer_preprocess`')
+
+# %% ../nbs/15_loaders.ipynb #4d1427e5
 def fer_dblock(
     data:FERData, # the faces; the block's source is `range(len(data))`
     pre:Preprocess, # how a face becomes the network's input
     augment:dict=None, # as `augment_tfms` takes it
     item_tfms=None # transforms of single images, after `pre` and before they are collected in a batch
 )->DataBlock:
-    "The `DataBlock` of faces and emotions, with a third subset where there is a test split"
-    gray,side,tfms = pre.mode == 'L',pre.net_size or pre.size,augment_tfms(augment)
-    for k,o in (augment or {}).items():
-        if o.get('size') not in (None, side): raise FERError(f"augment {k}: size={o['size']}, and the network takes {side} px; that is the `size` of the recipe, or of `fer_preprocess`")
+    "Make the `DataBlock` of faces and emotions, with a third subset if there is a test split"
+    _check_sizes(augment, pre.net_size or pre.size)
+    gray,tfms = pre.mode == 'L',augment_tfms(augment)
     if pre.net_size: tfms.append(Enlarge(pre.net_size))
-    if gray and len(pre.mean) > 1: tfms.append(Repeat(len(pre.mean)))
+    if gray and pre.channels > 1: tfms.append(Repeat(pre.channels))
     return DataBlock(blocks=(ImageBlock(PILFace if gray else PILImage), CategoryBlock(vocab=data.vocab, sort=False)),
-                     getters=[GetFace(data, pre), GetLabel(data)], splitter=partial(_splits, data), item_tfms=item_tfms,
-                     batch_tfms=[*tfms, Normalize.from_stats(pre.mean, pre.std, cuda=False)])
+                     getters=[GetFace(data, pre), GetLabel(data)], splitter=lambda _: _splits(data),
+                     item_tfms=item_tfms, batch_tfms=[*tfms, Normalize.from_stats(pre.mean, pre.std, cuda=False)])
 
 # %% ../nbs/15_loaders.ipynb #3bcc79c7
 class FaceDL(TfmdDL):
@@ -127,34 +162,38 @@ class FaceDL(TfmdDL):
     def create_batches(self,
         samps # positions in `dataset`
     ):
-        "Batches of `TensorFace` and, where there are labels, `TensorCategory`"
-        face,items = self.dataset.tls[0].tfms.fs[0],self.dataset.items
-        if face.data is None or not all(isinstance(o, (int, np.integer)) for o in items):
+        "Give batches of `TensorFace` and, if there are labels, `TensorCategory`"
+        data,items = self.dataset.tls[0].tfms.fs[0].data,self.dataset.items
+        if data is None or not all(isinstance(o, (int, np.integer)) for o in items):
             yield from super().create_batches(samps)
             return
         rows,labelled = np.asarray(items),len(self.dataset.tls) > 1
         for idxs in chunked(samps, self.bs, self.drop_last):
             r = rows[idxs]
-            xb = TensorFace(face.data.gather(r, self.device))
-            yield (xb, TensorCategory(torch.from_numpy(face.data.labels[r]))) if labelled else (xb,)
+            xb = TensorFace(data.gather(r, self.device))
+            yield (xb, TensorCategory(torch.from_numpy(data.labels[r]))) if labelled else (xb,)
 
 # %% ../nbs/15_loaders.ipynb #9c7722b3
+def _given_weights(weights, vocab):
+    for k,v in weights.items():
+        check_name('class in class_weights', k, vocab)
+        if isinstance(v, bool) or not isinstance(v, (int, float)) or not 0 < v < np.inf:
+            raise FERError(f'class_weights: {k} weighs {v!r}; it must be a number above 0')
+    return np.float32([weights.get(o, 1) for o in vocab])
+
 def class_weights(
     data:FERData, # the faces
     weights='frequency' # 'frequency', or a dict of emotion to weight; what it leaves out weighs 1
 )->np.ndarray: # float32, a weight for each class, in the order of `data.vocab`
-    "How much an image of each class shall count"
-    vocab = list(data.vocab)
-    if isinstance(weights, dict):
-        for k,v in weights.items():
-            check_name('class in class_weights', k, vocab)
-            if isinstance(v, bool) or not isinstance(v, (int, float)) or v <= 0: raise FERError(f'class_weights: {k} weighs {v!r}; it must be a number above 0')
-        return np.float32([weights.get(o, 1) for o in vocab])
+    "Compute how much an image of each class counts"
+    if isinstance(weights, dict): return _given_weights(weights, list(data.vocab))
     check_name('class_weights', weights, ['frequency'])
-    n = np.bincount(data.labels[data.idxs('train')], minlength=len(vocab))
-    if not n.all(): raise FERError(f'class_weights: the train split has no image of {", ".join(o for o,c in zip(vocab, n) if not c)}, so there is no frequency; '
-                                   'leave these emotions out, or give a dict of weights')
-    return np.float32(n.sum()/(len(vocab)*n))
+    n = np.bincount(data.labels[data.idxs('train')], minlength=len(data.vocab))
+    if not n.all():
+        none = ', '.join(o for o,c in zip(data.vocab, n) if not c)
+        raise FERError(f'class_weights: the train split has no image of {none}, so there is no frequency: '
+                       'leave these emotions out, or give a dict of weights')
+    return np.float32(n.sum()/(len(n)*n))
 
 # %% ../nbs/15_loaders.ipynb #5529993f
 class WeightedFaceDL(WeightedDL, FaceDL):
@@ -163,32 +202,43 @@ class WeightedFaceDL(WeightedDL, FaceDL):
 # %% ../nbs/15_loaders.ipynb #15f25db3
 _single = 'item_tfms before_batch create_item create_batch do_batch retain'.split() # what a `FaceDL` has no use for
 
+def _why_slow(data, pre, kwargs):
+    "Why batches cannot be read whole, None if they can"
+    if data.images is None: return 'the images are files'
+    if single := [o for o in _single if kwargs.get(o) is not None]: return f'{single[0]} works on single images'
+    side = data.images.shape[1]
+    if data.images.shape[1:] != (pre.size, pre.size): return f'the array holds {side} px and pre asks for {pre.size}'
+
+def _batch_size(bs, n):
+    if bs is None: return min(n, max(16, min(128, n//40)))
+    if 0 < bs <= n: return bs
+    raise FERError(f'bs={bs}: a batch must hold 1 to {n} images, the size of the train split')
+
+# %% ../nbs/15_loaders.ipynb #b726ecb7
 @delegates(TfmdDL.__init__, but=['dataset', 'shuffle', 'do_setup', 'after_item', 'after_batch'])
 def fer_dls(
     data:FERData, # the faces
     pre:Preprocess=None, # how a face becomes the network's input; None for `fer_preprocess(data)`
     augment:dict=None, # as `augment_tfms` takes it
-    bs:int=64, # images in a batch
-    fast:bool=None, # whole batches from the array; None where that is possible
+    bs:int=None, # images in a batch; None for 128, or fewer if an epoch would have less than 40 batches
+    fast:bool=None, # read whole batches from the array? None for yes if that is possible
     item_tfms=None, # transforms of single images; they need the ordinary way
-    weights=None, # a weight for each class, to draw training images by, as `class_weights` gives them; None to show each once an epoch
-    device=None, # where batches go; None for fastai's default, the GPU where there is one
+    weights=None, # a weight for each class, to draw training images by; None to show each once an epoch
+    device=None, # where batches go; None for fastai's default, the GPU if there is one
     path='.', # where a `Learner` of these loaders saves
     **kwargs
-)->DataLoaders: # train, valid and, where the data has one, test
-    "`DataLoaders` of faces and emotions"
-    pre,rows = pre or fer_preprocess(data),_splits(data, None)
-    n = len(rows[0])
-    if not 0 < bs <= n: raise FERError(f'bs={bs}: a batch must hold 1 to {n} images, the size of the train split')
-    single = [o for o in _single if {**kwargs, 'item_tfms': item_tfms}.get(o) is not None]
-    slow = ('the images are files' if data.images is None else f'{single[0]} works on single images' if single else
-            f'the array holds {data.images.shape[1]} px and pre asks for {pre.size}' if data.images.shape[1:] != (pre.size,)*2 else None)
-    if fast and slow: raise FERError(f'fast=True cannot be had: {slow}')
-    block = fer_dblock(data, pre, augment, item_tfms)
+)->DataLoaders: # train, valid and, if the data has one, test
+    "Make `DataLoaders` of faces and emotions"
+    pre,splits = pre or fer_preprocess(data),_splits(data)
+    bs,slow = _batch_size(bs, len(splits[0])),_why_slow(data, pre, {**kwargs, 'item_tfms': item_tfms})
+    if fast and slow: raise FERError(f'fast=True is not possible: {slow}')
     if slow or fast is False: dl_type = TfmdDL if weights is None else WeightedDL
     else: dl_type = FaceDL if weights is None else WeightedFaceDL
-    dl_kwargs = [{} if i or weights is None else {'wgts': np.asarray(weights)[data.labels[o]]} for i,o in enumerate(rows)]
-    dls = block.dataloaders(range(len(data)), path=path, bs=bs, device=device, dl_type=dl_type, dl_kwargs=dl_kwargs, **kwargs)
+    dl_kwargs = [{} for _ in splits]
+    if weights is not None: dl_kwargs[0]['wgts'] = np.asarray(weights)[data.labels[splits[0]]]
+    block = fer_dblock(data, pre, augment, item_tfms)
+    dls = block.dataloaders(range(len(data)), path=path, bs=bs, device=device, dl_type=dl_type, dl_kwargs=dl_kwargs,
+                            **kwargs)
     dls.pre = pre
     return dls
 

@@ -7,17 +7,17 @@ Docs: https://fer-fastai.github.io/fer_fastai/maps.html.md"""
 # %% auto #0
 __all__ = ['class_maps', 'overlay', 'embedding_map', 'hover_map']
 
-# %% ../nbs/19_maps.ipynb #afbe9e6a
+# %% ../nbs/19_maps.ipynb #5cb1e3f6
 from html import escape
 
 import numpy as np
-from fastcore.xml import FT, Div, NotStr, Span, Style
+from fastcore.xml import Div, NotStr, Span, Style
 from PIL import Image
 
 from .core import FERError, check_name
-from .page import data_uri, palette
+from .page import Shown, data_uri, palette
 
-# %% ../nbs/19_maps.ipynb #7a32f181
+# %% ../nbs/19_maps.ipynb #fd8d49d8
 def _network(model, faces):
     "The module to look into, and its input for these faces"
     if hasattr(model, 'dls'):
@@ -28,7 +28,7 @@ def _network(model, faces):
     import torch
     return model.eval(), torch.from_numpy(model.pre.batch(faces))
 
-# %% ../nbs/19_maps.ipynb #1c7ea265
+# %% ../nbs/19_maps.ipynb #e81b9608
 def _last_spatial(net, x, least=5):
     "The last module whose output has at least `least` x `least` places"
     found,hooks = [],[]
@@ -42,7 +42,7 @@ def _last_spatial(net, x, least=5):
     if not found: raise FERError(f'no layer of this network has {least} x {least} places: use kind="occlusion"')
     return found[-1]
 
-# %% ../nbs/19_maps.ipynb #cf578c86
+# %% ../nbs/19_maps.ipynb #b948c491
 def _gradcam(net, x, targets):
     from captum.attr import LayerAttribution, LayerGradCam
     maps = LayerGradCam(net, _last_spatial(net, x)).attribute(x, targets, relu_attributions=True)
@@ -56,7 +56,7 @@ def _occlusion(net, x, targets):
     return Occlusion(net).attribute(x, sliding_window_shapes=patch, strides=(x.shape[1], side//2, side//2),
                                     target=targets, baselines=cover, perturbations_per_eval=8).clamp(min=0)
 
-# %% ../nbs/19_maps.ipynb #1eea0c8e
+# %% ../nbs/19_maps.ipynb #0877b0c4
 def class_maps(
     model, # a `Learner`, or a network as `load_fer_net` gives it
     faces, # pictures of faces
@@ -89,7 +89,7 @@ def overlay(
         res.append(Image.fromarray(np.uint8(gray*(1 - strength*m) + strength*m*np.array([235, 30, 20]))))
     return res
 
-# %% ../nbs/19_maps.ipynb #2d264d49
+# %% ../nbs/19_maps.ipynb #fe78fc99
 def embedding_map(
     embeddings, # array of shape (faces, features), such as `embed_data` gives
     seed=42 # of the random numbers
@@ -104,7 +104,7 @@ def embedding_map(
     x = PCA(min(50, *x.shape), random_state=seed).fit_transform(x)
     return TSNE(perplexity=min(30, (len(x) - 1)/3), init=x[:, :2]/x[:, 0].std()*1e-4, random_state=seed).fit_transform(x)
 
-# %% ../nbs/19_maps.ipynb #53779dd6
+# %% ../nbs/19_maps.ipynb #03e317b6
 _hover = """.fer-map image {display: none; pointer-events: none} .fer-map g:hover image {display: block}
 .fer-map g:hover circle {stroke: currentColor} .fer-map {max-width: 100%; height: auto; overflow: visible}"""
 
@@ -114,7 +114,7 @@ def hover_map(
     labels, # name of each face's class, which has a colour
     captions=None, # what is said about each; None for its label
     side=520 # of the map, in pixels
-)->FT: # HTML, which a notebook shows
+)->Shown:
     "Show a map of faces; the face below the mouse is shown beside it"
     lo,span = xy.min(0),np.ptp(xy, axis=0).clip(1e-9)
     at = 8 + (xy - lo)/span*(side - 16)
@@ -127,4 +127,4 @@ def hover_map(
                     f'<image href="{data_uri(img, 72)}" x="{left}" y="{max(0, y-36)}" width="72" height="72"/></g>')
     svg = f'<svg class="fer-map" viewBox="0 0 {side} {side}" width="{side}">{"".join(dots)}</svg>'
     keys = [Span(NotStr(f'<span style="color:{color[k]}">&#9679;</span> '), str(k), style='margin-right:14px') for k in names]
-    return Div(Style(_hover), Div(*keys), NotStr(svg))
+    return Shown(Div(Style(_hover), Div(*keys), NotStr(svg)), f'a map of {len(dots)} faces')

@@ -1,4 +1,4 @@
-"""A network of torchvision or timm, or our own, with a fastai head, ready for a `Learner`
+"""A network of ours, of torchvision or of timm, with a head for your emotions, in a `Learner`
 
 Docs: https://fer-fastai.github.io/fer_fastai/models.html.md"""
 
@@ -15,8 +15,9 @@ from http.client import HTTPException
 import torch
 import torchvision
 from fastai.callback.training import BnFreeze
-from fastai.vision.all import (AdaptiveConcatPool2d, ConvLayer, CrossEntropyLossFlat, Learner, ResBlock, accuracy, apply_init, create_head,
-                               create_timm_model, create_vision_model, default_split, delegates, has_pool_type, model_meta, nn, num_features_model)
+from fastai.vision.all import (AdaptiveConcatPool2d, ConvLayer, CrossEntropyLossFlat, Learner, ResBlock, accuracy,
+                               apply_init, bn_types, create_head, create_timm_model, create_vision_model,
+                               default_split, delegates, has_pool_type, model_meta, nn, num_features_model)
 
 from .core import FERError, check_name
 
@@ -57,31 +58,38 @@ def cnn6(
 )->nn.Sequential: # a body and a head; logits of shape (batch, n_out)
     "Six convolutions and three linear layers, for 48 px"
     conv = lambda ni,nf: [nn.Conv2d(ni, nf, 3, padding=1), nn.ReLU(inplace=True)]
-    body = nn.Sequential(*conv(n_in, 32), *conv(32, 64), nn.MaxPool2d(2), *conv(64, 128), *conv(128, 128), nn.MaxPool2d(2),
+    body = nn.Sequential(*conv(n_in, 32), *conv(32, 64), nn.MaxPool2d(2),
+                         *conv(64, 128), *conv(128, 128), nn.MaxPool2d(2),
                          *conv(128, 64), *conv(64, 32), nn.MaxPool2d(2))
+    layer = lambda ni,nf: [nn.Linear(ni, nf), nn.ReLU(inplace=True), nn.Dropout(dropout)]
     widths = [32*6*6, *head]
-    hidden = [o for ni,nf in zip(widths, head) for o in (nn.Linear(ni, nf), nn.ReLU(inplace=True), nn.Dropout(dropout))]
+    hidden = [o for ni,nf in zip(widths, head) for o in layer(ni, nf)]
     return nn.Sequential(body, nn.Sequential(nn.Flatten(), *hidden, nn.Linear(widths[-1], n_out)))
 
 # %% ../nbs/20_models.ipynb #8f11ad98
 _ours = dict(fer48=fer48, fer48_large=fer48_large, cnn6=cnn6)
-_whole = dict(vit_b_16='vit_base_patch16_224', vit_b_32='vit_base_patch32_224', vit_l_16='vit_large_patch16_224', vit_l_32='vit_large_patch32_224',
-              vit_h_14='vit_huge_patch14_224', maxvit_t='maxvit_tiny_tf_224') # torchvision's name: timm's
+_whole = dict(vit_b_16='vit_base_patch16_224', vit_b_32='vit_base_patch32_224', vit_l_16='vit_large_patch16_224',
+              vit_l_32='vit_large_patch32_224', vit_h_14='vit_huge_patch14_224',
+              maxvit_t='maxvit_tiny_tf_224') # torchvision's name: timm's
 
 def _constructors():
     tv = torchvision.models
-    return {**{o.__name__: o for o in model_meta if callable(o)}, **{o: getattr(tv, o) for o in tv.list_models(tv)}, **_ours}
+    fastais = {o.__name__: o for o in model_meta if callable(o)}
+    return {**fastais, **{o: getattr(tv, o) for o in tv.list_models(tv)}, **_ours}
 
 def _timm_names():
     try: import timm
     except ModuleNotFoundError: return []
     return timm.list_models()
 
+# %% ../nbs/20_models.ipynb #a6447832
 def find_arch(
     arch # name of a network
-):
-    "The function that makes the network named `arch`, or the name itself where timm makes it"
-    if arch in _whole: raise FERError(f'torchvision\'s {arch} cannot be cut into a body and a head: take that of timm, arch={_whole[arch]!r}')
+): # the function that makes it, or its name if timm makes it
+    "Find the network named `arch`"
+    if arch in _whole:
+        raise FERError(f"torchvision's {arch} cannot be cut into a body and a head: "
+                       f'take that of timm, arch={_whole[arch]!r}')
     known = _constructors()
     return known.get(arch) or check_name('arch', arch, [*known, *_timm_names()])
 
@@ -89,7 +97,7 @@ def find_arch(
 def fixed_size(
     arch # name of a network
 )->int|None: # side in pixels; None for a network that takes images of many sizes
-    "The only size of images that the network named `arch` takes"
+    "Find the only size of images that the network named `arch` takes"
     if not isinstance(find_arch(arch), str): return None
     from timm import get_pretrained_cfg
     cfg = get_pretrained_cfg(arch)
@@ -106,7 +114,7 @@ def fer_head(
     pool=None, # name in `pools`; None for 'avg' in a plain head and 'concat' in fastai's
     flat=False # the body has pooled already
 )->nn.Sequential: # from the body's output to logits
-    "A head for a body with `nf` channels"
+    "Make a head for a body with `nf` channels"
     pool = check_name('pool', pool or ('concat' if head is None else 'avg'), pools)
     pooling = [] if flat else [pools[pool](1), nn.Flatten()]
     if not flat and pool == 'concat': nf *= 2
@@ -125,17 +133,22 @@ def _cut(net):
     more = any(isinstance(m, nn.Conv2d) for o in parts[last+1:] for m in o.modules())
     return nn.Sequential(*parts[:-1 if more else last])
 
+# %% ../nbs/20_models.ipynb #b51326b0
+def _create(f, n_in, pretrained):
+    "The body of a network, by fastai's functions"
+    none = nn.Identity()
+    if isinstance(f, str): return create_timm_model(f, 1, default_split, pretrained, n_in=n_in, custom_head=none)[0][0]
+    kwargs = {} if f in model_meta else dict(cut=_cut)
+    make = f if f in model_meta else partial(_with_weights, f)
+    return create_vision_model(make, 1, pretrained=pretrained, n_in=n_in, custom_head=none, **kwargs)[0]
+
 def _body(arch, n_in, pretrained):
     "The network without its head, the number of its channels, and whether it pools"
     f = find_arch(arch)
-    try:
-        if isinstance(f, str): net = create_timm_model(f, 1, default_split, pretrained, n_in=n_in, custom_head=nn.Identity())[0]
-        elif f in model_meta: net = create_vision_model(f, 1, pretrained=pretrained, n_in=n_in, custom_head=nn.Identity())
-        else: net = create_vision_model(partial(_with_weights, f), 1, pretrained=pretrained, cut=_cut, n_in=n_in, custom_head=nn.Identity())
+    try: body = _create(f, n_in, pretrained)
     except (OSError, HTTPException) as e:
         raise FERError(f'{arch}: its pretrained weights could not be fetched ({e}); '
                        'connect to the network once, or start without them: pretrained=False') from e
-    body = net[0]
     if isinstance(f, str): return body, body.model.num_features, not body.needs_pool
     return body, num_features_model(nn.Sequential(*body.children())), False
 
@@ -170,7 +183,7 @@ def fer_model(
     head=None, # outputs of the hidden layers, as `fer_head` takes them
     pool=None # name in `pools`
 )->nn.Module: # a body and a head; logits of shape (batch, n_out)
-    "The network named `arch` for `n_out` emotions"
+    "Make the network named `arch` for `n_out` emotions"
     check_model(arch, pretrained, head, pool)
     if arch in _ours: return _ours[arch](n_out, n_in, **({} if head is None else {'head': head}))
     body,nf,flat = _body(arch, n_in, pretrained)
@@ -182,15 +195,25 @@ def fer_model(
 def arch_splitter(
     arch # name of a network
 ): # function of a network that gives its parameter groups
-    "The parameter groups that fastai trains at different rates in the network named `arch`"
+    "Find the parameter groups that fastai trains at different rates in the network named `arch`"
     return model_meta.get(find_arch(arch), {}).get('split', default_split)
 
 def _try_size(model, xb, arch):
     try:
         with torch.no_grad(): model.eval()(xb[:1].cpu())
     except (RuntimeError, AssertionError) as e:
-        raise FERError(f'{arch} does not take images of {xb.shape[-1]} px ({str(e).partition(chr(10))[0]}): give another size, or a network with fewer layers') from e
+        why = str(e).partition(chr(10))[0]
+        raise FERError(f'{arch} does not take images of {xb.shape[-1]} px ({why}): '
+                       'give another size, or a network with fewer layers') from e
     finally: model.train()
+
+def _try_batch(model, xb, arch):
+    if len(xb) == 1 and any(isinstance(m, bn_types) for m in model.modules()):
+        raise FERError(f'bs=1: {arch} has batch norms, which cannot learn from a single image: bs=2 or more')
+
+def _cross_entropy(weights, label_smoothing, device):
+    weights = None if weights is None else torch.tensor(weights, device=device)
+    return CrossEntropyLossFlat(weight=weights, label_smoothing=label_smoothing)
 
 # %% ../nbs/20_models.ipynb #5e820338
 @delegates(Learner.__init__, but=['model', 'train_bn'])
@@ -202,22 +225,23 @@ def fer_learner(
     pool=None, # name in `pools`
     freeze=None, # True to train the head alone, False to train all; None to freeze a pretrained body as fastai does
     class_weights=None, # a weight in the loss for each class, as `class_weights` gives them
-    label_smoothing=0., # share of the target spread over all classes
+    label_smoothing=0., # share of the target that is spread over all classes
     loss_func=None, # None for cross entropy with `class_weights` and `label_smoothing`
-    metrics=accuracy, # shown after each epoch; the first chooses the best epoch
+    metrics=accuracy, # shown after each epoch; the first one chooses the best epoch
     splitter=None, # parameter groups; None for those that fastai has for `arch`
     **kwargs
-)->Learner:
-    "A fastai `Learner` for the emotions of `dls`"
+)->Learner: # with `pre` and `model_args`
+    "Make a fastai `Learner` for the emotions of `dls`"
     if len(dls.vocab) < 2: raise FERError(f'there is one class, {dls.vocab[0]!r}: a classifier needs at least two')
     xb = dls.train.one_batch()[0]
-    args = dict(arch=arch, n_out=len(dls.vocab), n_in=xb.shape[1], **{k: o for k,o in dict(head=head, pool=pool).items() if o is not None})
+    args = dict(arch=arch, n_out=len(dls.vocab), n_in=xb.shape[1], head=head, pool=pool)
+    args = {k: o for k,o in args.items() if o is not None}
     model = fer_model(**args, pretrained=pretrained)
+    _try_batch(model, xb, arch)
     _try_size(model, xb, arch)
-    if loss_func is None:
-        weight = None if class_weights is None else torch.tensor(class_weights, device=dls.device)
-        loss_func = CrossEntropyLossFlat(weight=weight, label_smoothing=label_smoothing)
-    learn = Learner(dls, model, loss_func, metrics=metrics, splitter=splitter or arch_splitter(arch), train_bn=not freeze, **kwargs)
+    loss_func = loss_func or _cross_entropy(class_weights, label_smoothing, dls.device)
+    learn = Learner(dls, model, loss_func, metrics=metrics, splitter=splitter or arch_splitter(arch),
+                    train_bn=not freeze, **kwargs)
     if freeze: learn.add_cb(BnFreeze())
     if freeze or (pretrained and freeze is None): learn.freeze()
     learn.model_args,learn.pre = args,getattr(dls, 'pre', None)

@@ -1,4 +1,4 @@
-"""What a training run is made of, as data: every choice under a name, none of them hidden in code
+"""Every choice of a training run, under a name and as plain data
 
 Docs: https://fer-fastai.github.io/fer_fastai/recipes.html.md"""
 
@@ -8,9 +8,9 @@ Docs: https://fer-fastai.github.io/fer_fastai/recipes.html.md"""
 __all__ = ['optimizers', 'schedules', 'recipes', 'Recipe', 'find_recipe']
 
 # %% ../nbs/21_recipes.ipynb #fa410846
-import inspect, json
+import inspect, json, math, textwrap
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import partial
 from numbers import Integral, Real
 
@@ -18,74 +18,147 @@ from fastai.vision.all import SGD, Adam, L, Learner, RAdam, ReduceLROnPlateau, d
 from fastcore.docments import docments
 
 from .augment import augment_tfms
-from .colorize import find_colorizer
 from .bundle import Bundle
-from .core import FERError, check_name, plain
+from .colorize import find_colorizer
+from .core import FERError, check_name, plain, shorten
 from .models import check_model, pools
 
 # %% ../nbs/21_recipes.ipynb #18d7e31a
 _torch = dict(sqr_mom=0.999, eps=1e-8) # PyTorch's defaults
-optimizers = dict(fastai_adam=Adam, adam=partial(Adam, decouple_wd=False, wd=0., **_torch), adamw=partial(Adam, **_torch), sgd=partial(SGD, mom=0.9), radam=RAdam, ranger=ranger)
+optimizers = dict(fastai_adam=Adam, adam=partial(Adam, decouple_wd=False, wd=0., **_torch),
+                  adamw=partial(Adam, **_torch), sgd=partial(SGD, mom=0.9), radam=RAdam, ranger=ranger)
 
 # %% ../nbs/21_recipes.ipynb #3bb7ef54
-schedules = dict(fine_tune=Learner.fine_tune, one_cycle=Learner.fit_one_cycle, flat_cos=Learner.fit_flat_cos, constant=Learner.fit, plateau=ReduceLROnPlateau)
+schedules = dict(fine_tune=Learner.fine_tune, one_cycle=Learner.fit_one_cycle, flat_cos=Learner.fit_flat_cos,
+                 constant=Learner.fit, plateau=ReduceLROnPlateau)
+
+# %% ../nbs/21_recipes.ipynb #27836e81
+def _schedule_args(name):
+    "Names of the arguments of a schedule after the learner, the epochs and the learning rate"
+    names = list(inspect.signature(schedules[name]).parameters)
+    return names if name == 'plateau' else [o for o in names[3:] if o != 'lr_max'] # which `fine_tune` passes on
 
 # %% ../nbs/21_recipes.ipynb #dacf79e3
-def _field(k, v):
-    "A field's value with tuples for lists, for a single teacher and for a single hidden layer"
-    if k == 'teachers' and v: return tuple(str(o) for o in L(v))
-    if k == 'head' and isinstance(v, int): return (v,)
-    return tuple(v) if isinstance(v, list) and k in ('emotions', 'labels', 'head', 'exports', 'epochs', 'lr') else v
+def _field(default, check): return field(default=default, metadata=dict(check=check))
+
+def _must(k, v, what): raise FERError(f'{k}={shorten(repr(v), 60)}: it must be {what}')
+
+def _of(kind, what, default=None):
+    def check(k, v):
+        if not isinstance(v, kind): _must(k, v, what)
+    return _field(default, check)
+
+def _flag(): return _of(bool, 'True or False', False)
+def _text(default=None): return _of(str, 'text', default)
+
+def _names():
+    def check(k, v):
+        if not all(isinstance(o, str) for o in v): _must(k, v, 'a tuple of names')
+    return _field(None, check)
+
+def _choice(*known): # the first is the default
+    def check(k, v):
+        if v not in known: check_name(k, v, [o for o in known if o is not None])
+    return _field(known[0], check)
+
+# %% ../nbs/21_recipes.ipynb #222c5f82
+_limits = {'above 0': lambda v: v > 0, 'of at least 0': lambda v: v >= 0, 'between 0 and 1': lambda v: 0 < v < 1,
+           'above 0, and 1 at the most': lambda v: 0 < v <= 1, 'from 0 to below 1': lambda v: 0 <= v < 1}
+
+def _is(v, kind): return isinstance(v, kind) and not isinstance(v, bool)
+def _each(v, default): return [v] if v is None or v == () and default else L(v)
+
+def _number(default, limit):
+    def check(k, v):
+        for o in _each(v, default):
+            if not _is(o, Real) or not _limits[limit](o): _must(k, o, f'a number {limit}')
+            if math.isinf(o): _must(k, o, 'a finite number')
+    return _field(default, check)
+
+def _whole(default, least, most=math.inf, none=False):
+    what = f'a whole number of at least {least}' if most == math.inf else f'a whole number from {least} to {most}'
+    def check(k, v):
+        if none and v is None: return
+        for o in _each(v, default):
+            if not _is(o, Integral) or not least <= o <= most: _must(k, o, what)
+    return _field(default, check)
+
+# %% ../nbs/21_recipes.ipynb #8c792848
+def _augment(k, v):
+    if not isinstance(v, dict): _must(k, v, 'a dict')
+    for name,kwargs in v.items():
+        if not isinstance(kwargs, dict): raise FERError(f'{k}={v!r}: the arguments of {name} must be a dict')
+    augment_tfms(v)
+
+def _model(k, v):
+    for o in v if isinstance(v, tuple) else [v]:
+        if not isinstance(o, str): _must(k, v, 'the folder or the name of a model')
+        Bundle(o)
+
+def _weights(k, v):
+    if not isinstance(v, dict): return check_name(k, v, ['frequency'])
+    for name,o in v.items():
+        if not _is(o, Real) or not 0 < o < math.inf:
+            raise FERError(f'{k}: {name} weighs {o!r}; it must be a number above 0')
+
+def _labels(k, v):
+    if not isinstance(v, str) and not (isinstance(v, tuple) and all(o is None or isinstance(o, str) for o in v)):
+        _must(k, v, "a list of emotions, or a name such as 'ferplus'")
+
+def _colorizer(k, v): find_colorizer(v)
 
 # %% ../nbs/21_recipes.ipynb #c7b50d86
 @dataclass(frozen=True)
 class Recipe:
     "Every choice of a training run"
-    name:str # what it is called
-    about:str = '' # where it comes from
-    emotions:tuple = None # classes to keep, in order; None for all that the data has
-    protocol:str = 'official' # 'official' splits, or 'public+private' together as the validation set
-    valid_pct:float = 0.2 # share of the train split that is held out where the data has no valid split
-    bad:str = 'raise' # what to do with unreadable data: 'raise' or 'skip'
-    labels:str|tuple = None # what the labels 0, 1, 2 ... mean: a list of emotions, or a name such as 'ferplus'; None for FER2013's order
-    groups:str|Callable = None # what belongs together and stays in one split: a column, a function of an image's name, or a regular expression
-    votes:str = None # file with the votes of FER+'s annotators, fer2013new.csv; None for the labels of the data
-    colorize:str|Callable = None # make gray faces colour first: name in `colorizers`, an .onnx file, or a function; None to leave them as they are
-    size:int = None # side in pixels of the network's input; None for that of an array of faces, 224 for files, or the only one that `arch` takes
-    mode:str = None # 'L' for gray, 'RGB' for colour; None for what the data is
-    channels:int = None # 1 or 3 channels of the network's input; None for those of `mode`
-    stats:str = 'half' # normalisation: 'imagenet', 'data' or 'half'
-    augment:dict = None # as `augment_tfms` takes it
-    bs:int = 64 # images in a batch; None for 128, or fewer where an epoch would have less than 40 batches
-    weighted_sampler:bool = False # draw training images so that each class comes equally often
-    mixup:float = None # alpha of MixUp: pairs of images and of their labels are blended; None for none
-    cutmix:float = None # alpha of CutMix: a part of each image comes from another one; None for none
-    arch:str = 'fer48' # name of the network
-    pretrained:bool = False # start from ImageNet's weights
-    head:tuple = None # sizes of the hidden layers of a plain head, () for none; None for the network's own head, or fastai's
-    pool:str = None # name in `pools`; None for the head's own
-    freeze:bool = False # train the head alone; the body and its batch norms stay as they are
-    start:str = None # a bundle to start from instead of random or ImageNet's weights, of the same `arch`, as `Bundle` takes it
-    class_weights:str|dict = None # weights in the loss: 'frequency', or a dict of emotion to weight; None for equal ones
-    label_smoothing:float = 0. # share of the target that is spread over all classes
-    opt:str = 'fastai_adam' # name in `optimizers`
-    wd:float = None # weight decay; None for the optimizer's default
-    grad_clip:float = None # largest norm of the gradients; None for no limit
-    teachers:tuple = None # bundles of trained networks to learn from as well as from the labels
-    distill:float = 0.8 # share of the loss that compares with the teachers
-    schedule:str = 'one_cycle' # name in `schedules`
-    schedule_args:dict = None # further arguments of the schedule, of the function of that name in `schedules`
-    epochs:tuple = 10 # epochs of each stage
-    lr:tuple = None # largest learning rate of each stage; None for the suggestion of `lr_find`
-    early_stop:int = None # epochs without a better accuracy after which a stage ends; None to train them all
-    ema:float = None # decay of an exponential moving average of the weights; None for none
-    tensorboard:bool = False # log to the folder tensorboard of the run
-    prune:float = None # share of the weights of convolutional and linear layers that is set to zero after training; None for none
-    exports:tuple = None # formats besides the bundle: names in `exporters`
-    seed:int = 42 # of every random number in the run
+    name:str = _text(MISSING) # what it is called
+    about:str = _text('') # where it comes from
+    emotions:tuple = _names() # classes to keep, in order; None for all that the data has
+    protocol:str = _choice('official', 'public+private') # 'official' splits, or 'public+private' together as valid
+    valid_pct:float = _number(0.2, 'between 0 and 1') # share of train that is held out if the data has no valid split
+    bad:str = _choice('raise', 'skip') # what to do about unreadable data: 'raise' an error or 'skip' it
+    labels:str|tuple = _field(None, _labels) # what labels 0, 1, 2 ... mean: emotions, or 'ferplus'; None for FER2013's
+    groups:str|Callable = _of((str, Callable), 'text or a function') # what stays together: a column, regex or function
+    votes:str = _text() # file with the votes of FER+'s annotators; None for the labels of the data
+    colorize:str|Callable = _field(None, _colorizer) # name in `colorizers`, .onnx file or function; None for gray
+    size:int = _whole(None, 8) # side in pixels of the network's input; None for the data's or `arch`'s, 224 for files
+    mode:str = _choice(None, 'L', 'RGB') # 'L' for gray, 'RGB' for colour; None for what the data is
+    channels:int = _choice(None, 1, 3) # 1 or 3 channels of the network's input; None for those of `mode`
+    stats:str = _choice('half', 'imagenet', 'data') # normalisation: 'imagenet', 'data' or 'half'
+    augment:dict = _field(None, _augment) # as `augment_tfms` takes it
+    bs:int = _whole(64, 1, none=True) # images in a batch; None for 128, or fewer to have 40 batches in an epoch
+    weighted_sampler:bool = _flag() # draw training images so that each class comes equally often
+    mixup:float = _number(None, 'above 0') # alpha of MixUp: pairs of images and of their labels are blended
+    cutmix:float = _number(None, 'above 0') # alpha of CutMix: a part of each image comes from another one
+    arch:str = _text('fer48') # name of the network
+    pretrained:bool = _flag() # start from ImageNet's weights
+    head:tuple = _whole(None, 1) # sizes of the hidden layers of a plain head, () for none; None for the usual head
+    pool:str = _choice(None, *pools) # name in `pools`; None for the head's own
+    freeze:bool = _flag() # train only the head; the body and its batch norms stay as they are
+    start:str = _field(None, _model) # a trained model of the same `arch` to start from, as `Bundle` takes it
+    class_weights:str|dict = _field(None, _weights) # in the loss: 'frequency', or emotion to weight; None for equal
+    label_smoothing:float = _number(0., 'from 0 to below 1') # share of the target that is spread over all classes
+    opt:str = _choice(*optimizers) # name in `optimizers`
+    wd:float = _number(None, 'of at least 0') # weight decay; None for the optimizer's default
+    grad_clip:float = _number(None, 'above 0') # largest norm of the gradients; None for no limit
+    teachers:tuple = _field(None, _model) # trained models to learn from as well as from the labels
+    distill:float = _number(0.8, 'above 0, and 1 at the most') # share of the loss that compares with the teachers
+    schedule:str = _choice('one_cycle', *schedules) # name in `schedules`
+    schedule_args:dict = _of(dict, 'a dict') # further arguments of the schedule
+    epochs:int|tuple = _whole(10, 1) # epochs of each stage
+    lr:float|tuple = _number(None, 'above 0') # largest learning rate of each stage; None for what `lr_find` suggests
+    early_stop:int = _whole(None, 1) # epochs without a better accuracy after which a stage ends; None to train them all
+    ema:float = _number(None, 'between 0 and 1') # decay of an exponential moving average of the weights; None for none
+    tensorboard:bool = _flag() # log to the folder tensorboard of the run
+    prune:float = _number(None, 'between 0 and 1') # share of the weights that becomes zero after the training
+    exports:tuple = _names() # formats besides the bundle: names in `exporters`
+    seed:int = _whole(42, 0, 2**32-1) # of every random number in the run
 
     def __post_init__(self):
-        for k,v in vars(self).items(): object.__setattr__(self, k, _field(k, plain(v)))
+        for o in fields(self):
+            v = plain(getattr(self, o.name))
+            if isinstance(v, list) or o.type is tuple and v is not None: v = tuple(L(v))
+            object.__setattr__(self, o.name, v)
 
 # %% ../nbs/21_recipes.ipynb #80ffcc90
 @patch
@@ -108,118 +181,112 @@ def reading(self:Recipe)->dict: # keyword arguments of `read_fer`
     return {k: getattr(self, k) for k in names if getattr(self, k) is not None}
 
 # %% ../nbs/21_recipes.ipynb #cf9128ed
-_wholes = dict(epochs=1, bs=1, size=8, seed=0, head=1, early_stop=1) # the least of each
-_above,_share = ('above 0', lambda v: v > 0), ('between 0 and 1', lambda v: 0 < v < 1)
-_ranges = dict(lr=_above, mixup=_above, cutmix=_above, grad_clip=_above, wd=('of at least 0', lambda v: v >= 0), ema=_share, prune=_share, valid_pct=_share,
-               distill=('above 0, and 1 at the most', lambda v: 0 < v <= 1), label_smoothing=('from 0 to below 1', lambda v: 0 <= v < 1))
-
-def _check_kinds(r):
+def _check_fields(r):
     for o in fields(r):
-        v,numbers = getattr(r, o.name),o.name in _wholes or o.name in _ranges
-        if v is None: ok = o.default is None or o.name == 'bs'
-        elif o.type is tuple: ok = numbers or all(isinstance(e, str) for e in L(v))
-        else: ok = numbers or o.name == 'channels' or isinstance(v, o.type)
-        if not ok: raise FERError(f'{o.name}={v!r}: it must be a {"tuple of names" if o.type is tuple and not numbers else getattr(o.type, "__name__", o.type)}')
-    for k,kw in (r.augment or {}).items():
-        if not isinstance(kw, dict): raise FERError(f'augment={{{k!r}: {kw!r}}}: the arguments of {k} must be a dict')
-    for k,v in r.to_dict().items():
-        try: json.dumps(v)
-        except TypeError as e: raise FERError(f'{k}={v!r}: {e}, and a recipe is written as JSON; give a number or a name') from None
+        v = getattr(r, o.name)
+        if not (v is None and o.default is None): o.metadata['check'](o.name, v)
 
-def _check_numbers(r):
-    for k,v in [(k, v) for k in (*_wholes, *_ranges) for v in L(getattr(r, k))]:
-        what,kind = (f'whole number of at least {_wholes[k]}', Integral) if k in _wholes else (f'number {_ranges[k][0]}', Real)
-        ok = isinstance(v, kind) and not isinstance(v, bool) and (v >= _wholes[k] if k in _wholes else _ranges[k][1](v))
-        if not ok: raise FERError(f'{k}={v!r}: it must be a {what}')
+def _check_json(r):
+    for k,v in r.to_dict().items():
+        try: json.dumps(v, allow_nan=False)
+        except (TypeError, ValueError) as e:
+            raise FERError(f'{k}={shorten(repr(v))}: {shorten(e)}, and a recipe is written as JSON; '
+                           'give a number or a name') from None
 
 # %% ../nbs/21_recipes.ipynb #c572cb9a
-def _schedule_args(name):
-    "Names of the arguments of a schedule after the learner, the epochs and the learning rate"
-    names = list(inspect.signature(schedules[name]).parameters)
-    return names if name == 'plateau' else [o for o in names[3:] if o != 'lr_max'] # which `fine_tune` passes on
-
 def _check_together(r):
-    "Values that exclude each other"
-    if len(L(r.lr)) > max(1, len(L(r.epochs))): raise FERError(f'lr={r.lr!r} has {len(L(r.lr))} stages and epochs={r.epochs!r} has {len(L(r.epochs))}')
-    if r.mixup and r.cutmix: raise FERError('mixup and cutmix both change the pairs of a batch: leave out one of them')
-    if r.freeze and r.schedule == 'fine_tune': raise FERError("schedule='fine_tune' thaws the body and freeze=True keeps it frozen: choose another schedule, or leave out freeze")
-    for k in r.schedule_args or {}: check_name(f'argument of {r.schedule}', k, _schedule_args(r.schedule))
-    check_name('monitor', (r.schedule_args or {}).get('monitor', 'valid_loss'), ['train_loss', 'valid_loss', 'accuracy'])
+    "Raise for values that exclude each other"
+    rates,stages = len(L(r.lr)),len(L(r.epochs))
+    if rates > max(1, stages): raise FERError(f'lr={r.lr!r} has {rates} stages and epochs={r.epochs!r} has {stages}')
+    if r.mixup and r.cutmix:
+        raise FERError('mixup and cutmix both change the pairs of a batch: leave out one of them')
+    if r.freeze and r.schedule == 'fine_tune':
+        raise FERError("schedule='fine_tune' lets the body learn and freeze=True keeps it frozen: "
+                       'choose another schedule, or leave out freeze')
+    args = r.schedule_args or {}
+    for k in args: check_name(f'argument of {r.schedule}', k, _schedule_args(r.schedule))
+    check_name('monitor', args.get('monitor', 'valid_loss'), ['train_loss', 'valid_loss', 'accuracy'])
     check_model(r.arch, r.pretrained, r.head, r.pool)
 
 # %% ../nbs/21_recipes.ipynb #fd336cea
 @patch
 def check(self:Recipe)->Recipe: # itself
     "Raise a `FERError` that names the first value that cannot be"
-    _check_kinds(self)
-    choices = dict(opt=optimizers, schedule=schedules, protocol=('official', 'public+private'), bad=('raise', 'skip'), pool=(None, *pools),
-                   stats=('imagenet', 'data', 'half'), mode=(None, 'L', 'RGB'), channels=(None, 1, 3))
-    for k,known in choices.items():
-        if getattr(self, k) not in known: check_name(k, getattr(self, k), known)
-    if not isinstance(self.class_weights, dict) and self.class_weights is not None: check_name('class_weights', self.class_weights, ['frequency'])
-    _check_numbers(self)
-    for o in L(self.start) + L(self.teachers): Bundle(o)
+    _check_fields(self)
+    _check_json(self)
     _check_together(self)
-    augment_tfms(self.augment)
-    if self.colorize: find_colorizer(self.colorize)
     return self
 
 # %% ../nbs/21_recipes.ipynb #abba8f4e
+def _lines(o, v, meaning):
+    "What `show` prints about a field"
+    first,*more = [f'{k} {kw or ""}' for k,kw in v.items()] if o.name == 'augment' and v else [str(v)]
+    return '\n'.join([f'  {o.name:16} {first:30} # {meaning}', *[f'{"":19}{m}' for m in more]])
+
 @patch
 def show(self:Recipe):
-    "Print each field that is set, its value and its meaning"
-    meaning = docments(Recipe)
+    "Print what differs from the defaults, and then the defaults"
+    meaning,own = docments(Recipe),[o for o in fields(self)[2:] if getattr(self, o.name) != o.default]
     print(f'{self.name}: {self.about}')
-    for o in fields(self)[2:]:
-        v = getattr(self, o.name)
-        if (not v and v == o.default) or (o.name == 'distill' and not self.teachers): continue
-        first,*more = [f'{k} {kw or ""}' for k,kw in v.items()] if o.name == 'augment' and v else [str(v)]
-        print(f'  {o.name:16} {first:30} # {meaning[o.name]}', *more, sep=f'\n{"":19}')
+    for o in own: print(_lines(o, getattr(self, o.name), meaning[o.name]))
+    rest = [f'{o.name} {o.default}' for o in fields(self)[2:] if o not in own and o.default not in (None, False)
+            and (self.teachers or o.name != 'distill')]
+    print(textwrap.fill(f'defaults: {", ".join(rest)}', 110, initial_indent='  ', subsequent_indent='  '))
 
 # %% ../nbs/21_recipes.ipynb #6ecf286c
-_fer48 = Recipe('fer48', 'our own: a residual network at 48 px, from scratch',
-                augment={'aug_transforms': {'max_rotate': 15, 'min_zoom': 0.85, 'max_zoom': 1.15, 'max_warp': 0, 'max_lighting': 0.3},
-                         'shift': {}, 'erase': {}},
-                bs=None, label_smoothing=0.1, wd=0.05, epochs=45, lr=5e-3)
-_large = replace(_fer48, name='fer48_large', about='the larger network of the same kind, to learn from', arch='fer48_large', epochs=50, lr=4e-3)
+_faces = {'aug_transforms': {'max_rotate': 15, 'min_zoom': 0.85, 'max_zoom': 1.15, 'max_warp': 0, 'max_lighting': 0.3},
+          'shift': {}, 'erase': {}}
+_fer48 = Recipe('fer48', 'our own: a residual network at 48 px, from scratch', augment=_faces, bs=None,
+                label_smoothing=0.1, wd=0.05, epochs=45, lr=5e-3)
+_large = replace(_fer48, name='fer48_large', about='the larger network of the same kind, to learn from',
+                 arch='fer48_large', epochs=50, lr=4e-3)
 
 # %% ../nbs/21_recipes.ipynb #72697849
-_vgg16 = Recipe('vgg16_bn', 'fast.ai: VGG16 with batch norm at 160 px, fine-tuned in two stages', size=160, channels=3, stats='imagenet',
-                augment={'aug_transforms': {'mode': 'bicubic'}}, arch='vgg16_bn', pretrained=True, schedule='fine_tune', epochs=(30, 10), lr=(1.2e-3, 3e-4))
+_vgg16 = Recipe('vgg16_bn', 'fast.ai: VGG16 with batch norm at 160 px, fine-tuned in two stages', size=160, channels=3,
+                stats='imagenet', augment={'aug_transforms': {'mode': 'bicubic'}}, arch='vgg16_bn', pretrained=True,
+                schedule='fine_tune', epochs=(30, 10), lr=(1.2e-3, 3e-4))
 _fastai = [_vgg16, replace(_vgg16, name='vgg16_bn_sgd', about='fast.ai: VGG16 trained by SGD', opt='sgd', lr=None),
            replace(_vgg16, name='vgg19_bn', about='fast.ai: VGG19, the deeper network', arch='vgg19_bn'),
-           replace(_vgg16, name='resnet34', about='fast.ai: ResNet-34 at 160 px, fine-tuned', arch='resnet34', epochs=8, lr=4e-3),
-           replace(_vgg16, name='vgg16_bn_color', about='fast.ai: VGG16 at 224 px, on faces coloured by a web service', colorize='deepai',
-                   size=224, mode='RGB', augment={'aug_transforms': {}})]
+           replace(_vgg16, name='resnet34', about='fast.ai: ResNet-34 at 160 px, fine-tuned', arch='resnet34',
+                   epochs=8, lr=4e-3),
+           replace(_vgg16, name='vgg16_bn_color', about='fast.ai: VGG16 at 224 px, on faces coloured by a web service',
+                   colorize='deepai', size=224, mode='RGB', augment={'aug_transforms': {}})]
 
 # %% ../nbs/21_recipes.ipynb #22ba0d5c
-_resnet50 = Recipe('resnet50_head', 'ResNet-50 with a head of two hidden layers, by SGD', channels=3, stats='data', augment={'resized_crop': {}, 'flip': {}},
-                   arch='resnet50', pretrained=True, head=(128, 128), opt='sgd', schedule='constant', epochs=50, lr=7e-3)
-_cnn6 = Recipe('cnn6', 'six convolutions and three linear layers, from scratch', arch='cnn6', head=(512, 64), opt='adam',
-               schedule='constant', epochs=30, lr=1e-3)
+_resnet50 = Recipe('resnet50_head', 'ResNet-50 with a head of two hidden layers, by SGD', channels=3, stats='data',
+                   augment={'resized_crop': {}, 'flip': {}}, arch='resnet50', pretrained=True, head=(128, 128),
+                   opt='sgd', schedule='constant', epochs=50, lr=7e-3)
+_cnn6 = Recipe('cnn6', 'six convolutions and three linear layers, from scratch', arch='cnn6', head=(512, 64),
+               opt='adam', schedule='constant', epochs=30, lr=1e-3)
 
 # %% ../nbs/21_recipes.ipynb #060e0f9e
-_effnet = Recipe('efficientnet_b0_3', 'EfficientNet-B0 on happy, sad and neutral faces', emotions=('happy', 'sad', 'neutral'), size=160, channels=3, stats='imagenet',
-                 augment={'invert': {'p': 0.2}, 'color_jitter': {'brightness': 0.5, 'contrast': 0.5, 'saturation': 0.5}}, arch='efficientnet_b0', pretrained=True,
-                 head=(512,), pool='avg', opt='adam', schedule='plateau', schedule_args={'monitor': 'accuracy', 'factor': 2, 'patience': 4}, epochs=50, lr=5e-4)
-_resnet18 = Recipe('resnet18', 'ResNet-18 on one gray channel, in five epochs', channels=1, stats='data', arch='resnet18', pretrained=True, head=(),
-                   opt='adam', epochs=5, lr=1e-3)
+_effnet = Recipe('efficientnet_b0_3', 'EfficientNet-B0 on happy, sad and neutral faces', size=160, channels=3,
+                 emotions=('happy', 'sad', 'neutral'), stats='imagenet',
+                 augment={'invert': {'p': 0.2},
+                          'color_jitter': {'brightness': 0.5, 'contrast': 0.5, 'saturation': 0.5}},
+                 arch='efficientnet_b0', pretrained=True, head=(512,), pool='avg', opt='adam', schedule='plateau',
+                 schedule_args={'monitor': 'accuracy', 'factor': 2, 'patience': 4}, epochs=50, lr=5e-4)
+_resnet18 = Recipe('resnet18', 'ResNet-18 on one gray channel, in five epochs', channels=1, stats='data',
+                   arch='resnet18', pretrained=True, head=(), opt='adam', epochs=5, lr=1e-3)
 
 # %% ../nbs/21_recipes.ipynb #d61864c5
-_affectnet = Recipe('affectnet', 'a frozen ResNet-152 on eight emotions, for a phone', size=224, mode='L', channels=3, stats='data',
-                    augment={'flip': {}, 'resized_crop': {}, 'affine': {'degrees': 10, 'translate': [0.1, 0.1], 'interpolation': 2},
-                             'color_jitter': {'brightness': 0.2, 'contrast': 0.2, 'saturation': 0.2}},
-                    arch='resnet152', pretrained=True, head=(), freeze=True, class_weights='frequency', opt='adamw', grad_clip=1., schedule='plateau',
-                    schedule_args={'monitor': 'valid_loss', 'factor': 10, 'patience': 11}, epochs=100, lr=1e-3, tensorboard=True, prune=0.2, exports=('torchscript', 'coreml'))
+_affectnet = Recipe('affectnet', 'a frozen ResNet-152 on eight emotions, for a phone', size=224, mode='L', channels=3,
+                    stats='data', augment={'flip': {}, 'resized_crop': {},
+                                           'affine': {'degrees': 10, 'translate': [0.1, 0.1], 'interpolation': 2},
+                                           'color_jitter': {'brightness': 0.2, 'contrast': 0.2, 'saturation': 0.2}},
+                    arch='resnet152', pretrained=True, head=(), freeze=True, class_weights='frequency', opt='adamw',
+                    grad_clip=1., schedule='plateau', epochs=100, lr=1e-3,
+                    schedule_args={'monitor': 'valid_loss', 'factor': 10, 'patience': 11},
+                    tensorboard=True, prune=0.2, exports=('torchscript', 'coreml'))
 recipes = {o.name: o for o in (_fer48, _large, *_fastai, _resnet50, _cnn6, _effnet, _resnet18, _affectnet)}
 
 # %% ../nbs/21_recipes.ipynb #1f09ebb1
 @delegates(Recipe, but=['name', 'about'])
 def find_recipe(
     recipe='fer48', # name in `recipes`, or a `Recipe`
-    **kwargs # fields of `Recipe` that shall differ
+    **kwargs # fields of `Recipe` to change
 )->Recipe: # checked
-    "The recipe of that name with some of its fields changed"
+    "Find a recipe and change some of its fields"
     r = recipe if isinstance(recipe, Recipe) else recipes[check_name('recipe', recipe, recipes)]
     for k in kwargs: check_name('field', k, [o.name for o in fields(Recipe)])
     if 'epochs' in kwargs and 'lr' not in kwargs and r.lr: kwargs['lr'] = tuple(L(r.lr)[:len(L(kwargs['epochs']))])

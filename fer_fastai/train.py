@@ -149,8 +149,7 @@ def recipe_learner(
     r = _input_of_start(recipe)
     set_seed(r.seed)
     pre = fer_preprocess(data, _net_size(r), r.mode, r.channels, r.stats)
-    bs = r.bs or max(16, min(128, len(data.idxs('train'))//40))
-    dls = fer_dls(data, pre, r.augment, bs, path=path, weights=class_weights(data) if r.weighted_sampler else None)
+    dls = fer_dls(data, pre, r.augment, r.bs, path=path, weights=class_weights(data) if r.weighted_sampler else None)
     learn = fer_learner(dls, r.arch, r.pretrained and not r.start, r.head, r.pool, r.freeze or (None if r.schedule == 'fine_tune' else False),
                         class_weights(data, r.class_weights) if r.class_weights else None, r.label_smoothing, opt_func=optimizers[r.opt],
                         wd=r.wd, model_dir='checkpoint', cbs=cbs)

@@ -24,8 +24,9 @@ from fastcore.imports import in_notebook
 from PIL import ImageDraw
 
 from .core import FERError, atomic, check_name
-from .faces import _shared, detect
-from .predict import FER, Face, _color, _colors, _dark, _font, annotate
+from .draw import annotate, emotion_colors, face_color, font, ink
+from .faces import detect, iou
+from .predict import FER, Face
 
 # %% ../nbs/34_video.ipynb #5ac88e43
 os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
@@ -103,17 +104,11 @@ def read_video(
     return _frames(_open(source), source, every)
 
 # %% ../nbs/34_video.ipynb #4d5e20e3
-@dataclass(repr=False)
+@dataclass(repr=False, kw_only=True)
 class TrackedFace(Face):
     "A face of a video, with probabilities that are smoothed over time"
     id:int # the number that it keeps from frame to frame, from 0
     changed:bool # its emotion is another one than in the frame before, or the face is new
-
-def _iou(a, b):
-    "Intersection over union of two boxes; None is the whole picture"
-    a,b = [(0, 0, 1, 1) if o is None else o for o in (a, b)]
-    both = _shared(a, b)
-    return both/(a[2]*a[3] + b[2]*b[3] - both)
 
 class Tracker:
     "Follow faces from frame to frame, and smooth what is said about each"
@@ -128,10 +123,11 @@ class Tracker:
 @patch
 def _match(self:Tracker, faces):
     "For each face that was seen before its number"
-    pairs = [(_iou(o.box, t.box), i, k) for i,o in enumerate(faces) for k,t in self.tracks.items()]
+    same = lambda a, b: iou(a, b) if a and b else float(a is b) # None is the whole picture
+    pairs = [(same(o.box, t.box), i, k) for i,o in enumerate(faces) for k,t in self.tracks.items()]
     res = {}
-    for iou,i,k in sorted(pairs, key=lambda o: -o[0]):
-        if iou > .25 and i not in res and k not in res.values(): res[i] = k
+    for share,i,k in sorted(pairs, key=lambda o: -o[0]):
+        if share > .25 and i not in res and k not in res.values(): res[i] = k
     return res
 
 @patch
@@ -145,7 +141,7 @@ def _update(self:Tracker, face, k, time):
     t.total,t.weight,t.box,t.time = fade*t.total + p,fade*t.weight + 1,face.box,time
     probs = dict(zip(face.probs, (t.total/t.weight).tolist()))
     before,t.emotion = t.emotion,max(probs, key=probs.get)
-    return TrackedFace(face.box, t.emotion, probs[t.emotion], probs, k, t.emotion != before)
+    return TrackedFace(face.box, t.emotion, probs[t.emotion], probs, id=k, changed=t.emotion != before)
 
 @patch
 def __call__(self:Tracker,
@@ -191,10 +187,10 @@ def plot_timeline(
     ids = df.face.value_counts(sort=True).index[:4]
     fig.set_size_inches(9, 1 + 1.5*max(1, len(ids)))
     axs = fig.subplots(max(1, len(ids)), sharex=True, squeeze=False)[:, 0]
-    palette = list(_colors.values())
+    palette = list(emotion_colors.values())
     for ax,k in zip(axs, ids):
         p = df[df.face == k].set_index('time')[labels].reindex(times)
-        ax.stackplot(times, p.T, labels=labels, colors=[_colors.get(o, palette[i % len(palette)]) for i,o in enumerate(labels)], lw=0)
+        ax.stackplot(times, p.T, labels=labels, colors=[emotion_colors.get(o, palette[i % len(palette)]) for i,o in enumerate(labels)], lw=0)
         ax.set(ylim=(0, 1), yticks=[0, .5, 1], ylabel=f'face {k:.0f}')
     if len(ids): fig.legend(*[o[::-1] for o in axs[0].get_legend_handles_labels()], loc='outside center right', frameon=False)
     else: axs[0].text(.5, .5, 'no face', ha='center', va='center', transform=axs[0].transAxes)
@@ -211,7 +207,7 @@ def _draw(img, seen):
     for o in seen:
         if o.box is None: continue
         size = round(np.clip(.15*k*o.box[2], 11, 40))
-        d.text((k*o.box[0] + .4*size, k*o.box[1] + .25*size), str(o.id), _color(o), _font(size), stroke_width=max(1, size//10), stroke_fill=_dark)
+        d.text((k*o.box[0] + .4*size, k*o.box[1] + .25*size), str(o.id), face_color(o), font(size), stroke_width=max(1, size//10), stroke_fill=ink)
     return pic
 
 # %% ../nbs/34_video.ipynb #8c8c7fb4
