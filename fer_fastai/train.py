@@ -457,7 +457,8 @@ def changes(self:Run)->pd.DataFrame: # a row for each field: the recipe's own va
     "List what differs from the recipe of this name"
     name,own = self.recipe.name,self.recipe.to_dict()
     usual = (recipes[name] if name in recipes else Recipe(name, self.recipe.about)).to_dict()
-    rows = {k: {'in the recipe': str(usual[k]), 'in this run': str(v)} for k,v in own.items() if v != usual[k]}
+    one = lambda o: o[0] if isinstance(o, (list, tuple)) and len(o) == 1 else o # (0.003,) is 0.003
+    rows = {k: {'in the recipe': str(usual[k]), 'in this run': str(v)} for k,v in own.items() if one(v) != one(usual[k])}
     return pd.DataFrame.from_dict(rows, orient='index', columns=['in the recipe', 'in this run'])
 
 def _next_steps(path):
@@ -473,7 +474,8 @@ def page(self:Run,
 )->Page:
     "Put the run on one page"
     audit = audit_fer(self.data) if interps else None
-    lead = '. '.join(filter(None, [self._state(), self._pruned()]))
+    data,n = self.info['data'],len(self.history)
+    lead = f'{self.recipe.name} on {data["source"]}, the best of {n} epochs. {self._pruned() or ""}'
     page = report_page(self.report, interps, str(self.path), lead, self.history, learn, self.changes(), audit,
                        _next_steps(self.path) if interps else '')
     files = pd.DataFrame.from_dict(self._files(), orient='index', columns=['what it is'])
