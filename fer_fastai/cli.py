@@ -1,4 +1,4 @@
-"""`fer_train`, `fer_predict`, `fer_app` and `fer_data`: training, predicting, a page in the browser and a look at the data, from a terminal
+"""`fer_train`, `fer_predict`, `fer_app`, `fer_data` and `fer_audit`: training, predicting, a page in the browser and a look at the data, from a terminal
 
 Docs: https://fer-fastai.github.io/fer_fastai/cli.html.md"""
 
@@ -208,7 +208,7 @@ def fer_audit(
         from fer_fastai.faces import detect
         from fer_fastai.predictions import cross_predict, predict_data
         from fer_fastai.read import read_fer
-        data = read_fer(source, bad=bad, **({'votes': votes} if votes else {}))
+        data = read_fer(source, bad=bad, votes=votes, labels=EMOTIONS if votes else None)
         probs = predict_data(data, model) if model else cross_predict(data) if cross else None
         audit = audit_fer(data, probs, detect if faces else None)
         print(audit.summary().to_string())
