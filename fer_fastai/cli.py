@@ -1,4 +1,4 @@
-"""`fer_train`, `fer_predict`, `fer_video`, `fer_app` and `fer_data`: training, predicting, videos, a page in the browser and a look at the data, from a terminal
+"""Everything from a terminal: training, photos, videos, a page in the browser, a look at the data and its audit
 
 Docs: https://fer-fastai.github.io/fer_fastai/cli.html.md"""
 
@@ -27,7 +27,8 @@ def _typed(text):
         name,value = m.groups()
         value = ','.join(re.findall(r"[^\s'\",()\[\]]+", value))
         return f'--{name.replace("_", "-")}' + ('' if value == 'True' else f' {value}')
-    return re.sub(rf"(?<![\w/.-])({'|'.join(_options)})=(\[[^\]]*\]|\([^)]*\)|'[^']*'|\"[^\"]*\"|[\w.+-]+)", option, text)
+    value = r'\[[^\]]*\]|\([^)]*\)|\'[^\']*\'|"[^"]*"|[\w.+-]+'
+    return re.sub(rf'(?<![\w/.-])({"|".join(_options)})=({value})', option, text)
 
 # %% ../nbs/40_cli.ipynb #18033862
 @contextmanager
@@ -123,7 +124,8 @@ def fer_train(
     "Train a classifier of facial expressions, score it and export it"
     with _at_terminal('interrupted; --resume continues after the last complete epoch'):
         given = _given(epochs=epochs, lr=lr, arch=arch, size=size, bs=bs, pretrained=pretrained, start=start,
-                       emotions=emotions, labels=labels, groups=groups, votes=votes, protocol=protocol, bad=bad, seed=seed)
+                       emotions=emotions, labels=labels, groups=groups, votes=votes, protocol=protocol, bad=bad,
+                       seed=seed)
         kwargs = {**_fields(fields), **given}
         from fer_fastai.train import train_fer
         train_fer(source, recipe, out, resume=resume, overwrite=overwrite, **kwargs)
@@ -234,7 +236,8 @@ def fer_app(
 def _check_data(source, to_csv, to_folder, fetch, emotions, protocol, bad):
     check_name('protocol', protocol, ('official', 'public+private'))
     check_name('bad', bad, ('raise', 'skip'))
-    if fetch and source: raise FERError(f'--fetch downloads FER2013, and {shorten(source)} is another source: leave one out')
+    if fetch and source:
+        raise FERError(f'--fetch downloads FER2013, and {shorten(source)} is another source: leave one out')
     if fetch:
         for o in emotions or (): check_name('emotion', emotion_name(o) or o, EMOTIONS)
     if to_csv and not to_csv.lower().endswith('.csv'):
