@@ -77,7 +77,8 @@ def _wilson(k, n):
     "The 95 % intervals of `k` out of `n`, numbers or arrays; NaN for none of none"
     z,n = ndtri(.975),np.where(np.asarray(n) > 0, n, np.nan)
     mid,half = (k + z*z/2)/(n + z*z), z/(n + z*z)*np.sqrt(k*(n - k)/n + z*z/4)
-    return (mid - half).clip(0, 1), (mid + half).clip(0, 1)
+    low,high = np.minimum(mid - half, k/n),np.maximum(mid + half, k/n) # rounding must not leave `k/n` outside
+    return np.maximum(low, 0), np.minimum(high, 1)
 
 def _number(x): return None if np.isnan(x) else float(x)
 
