@@ -1,17 +1,19 @@
 """Train the network that ships with the package, from the data to the bundle.
 
-    python benchmarks/fer48.py DATA RUNS [--bundle fer_fastai/models/fer48] [--large] [--epochs 1] [--threads 2]
+    python benchmarks/fer48.py DATA RUNS [--bundle fer_fastai/pretrained/fer48] [--large] [--epochs 1] [--threads 2]
 
-DATA is FER2013 in any form that `read_fer` takes. The runs in `chain` are made in the folder RUNS, one after the other: each begins with the weights
-of an earlier one of its kind, at a lower rate, and learns from the labels and from the answers of earlier ones. `student2` is the network that ships;
---large goes on to `large3`, the best of the larger ones, which benchmarks/ensemble.py scores. --epochs is for a quick try, so many epochs in each run.
-The test split is not there while they train. A run that is finished is not made again, and one that was interrupted goes on, so this command can be
-stopped at any time.
+DATA is FER2013 in any form that `read_fer` takes. The script makes the runs of `chain` in the folder RUNS, one after
+the other. Most of them begin with the weights of an earlier run of the same network, at a lower rate, and learn from
+the labels and from the answers of earlier runs. `student2` is the network that ships. --large adds `large3`, the best
+of the larger networks; benchmarks/ensemble.py scores it. --epochs is for a quick try: so many epochs in each run.
+While the networks train they do not have the test split. You can stop the command at any time: the same command
+continues.
 
-With --bundle, `student2` is then put into 8-bit integers, its temperature is fitted on the validation split, and the bundle is scored as it ships,
-through the predictor, on the validation split and, for the only time, on the test split: with and without mirror TTA, with and
-without the images that also stand in the train split."""
+With --bundle, the script then turns `student2` into 8-bit integers and fits its temperature on the validation split.
+It scores the bundle as it ships, through the predictor, on the validation split and, once, on the test split: with
+and without mirror TTA, with and without the images that are in the training split too."""
 import argparse
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -35,27 +37,29 @@ chain = dict(
 
 def train(data, runs, name, **kwargs):
     "One of the runs, unless it is finished"
-    out,model = runs/name,lambda o: runs/o/'model'
-    if 'start' in kwargs: kwargs['start'] = model(kwargs['start'])
-    if 'teachers' in kwargs: kwargs.update(teachers=[model(o) for o in kwargs['teachers']], distill=0.5)
-    if not model(name).exists(): train_fer(data, out=out, lr_find=False, resume=(out/'recipe.json').exists(), **kwargs)
+    out = runs/name
+    if (out/'model').exists(): return
+    if 'start' in kwargs: kwargs['start'] = runs/kwargs['start']
+    if 'teachers' in kwargs: kwargs.update(teachers=[runs/o for o in kwargs['teachers']], distill=0.5)
+    train_fer(data, out=out, lr_find=False, resume=(out/'run.json').exists(), **kwargs)
 
-def bundle(data, source, folder):
+def bundle(data, run, folder):
     "Make the small bundle of a finished run, and score it"
-    learn = load_fer_learner(source)
-    config = Bundle(source).config
+    learn = load_fer_learner(run)
+    config = Bundle(run).config
     rows = np.random.default_rng(0).choice(data.idxs('train'), 1024, replace=False)
     faces = {o: data.images[data.idxs(o)] for o in ('valid', 'test')}
-    meta = {k: config[k] for k in ('recipe', 'lr')} | dict(data={**config['data'], 'counts': data.counts().drop(columns='total').to_dict('index')})
-    def save(to, **kwargs):
-        return save_bundle(to, learn, calibration=learn.pre.batch(data.images[rows]), **kwargs)
+    counts = data.counts().drop(columns='total').to_dict('index')
+    meta = dict(recipe=config['recipe'], lr=config['lr'], data={**config['data'], 'counts': counts})
+    save = partial(save_bundle, learn=learn, calibration=learn.pre.batch(data.images[rows]))
     with atomic(folder) as tmp:
         raw = FER(save(tmp)).probs(faces['valid'])
         temperature = fit_temperature(raw, data.labels[data.idxs('valid')])
         fer = FER(save(tmp, temperature=temperature))
         reports = {}
         for split,tta in [(o, tta) for o in faces for tta in (False, True)]:
-            interp = FERInterpretation(fer.probs(faces[split], tta=tta), data.labels[data.idxs(split)], data.vocab, split, tta, data.in_train(split))
+            probs,targs = fer.probs(faces[split], tta=tta),data.labels[data.idxs(split)]
+            interp = FERInterpretation(probs, targs, data.vocab, split, tta, data.in_train(split))
             reports[split + ('_tta' if tta else '')] = interp.report()
         save(tmp, temperature=temperature, meta={**meta, 'metrics': reports})
     return reports
@@ -72,9 +76,11 @@ if __name__ == '__main__':
     torch.set_num_threads(args.threads)
     data = read_fer(args.data)
     no_test = data.subset(np.concatenate([data.idxs('train'), data.idxs('valid')]))
+    few = dict(epochs=args.epochs) if args.epochs else {}
     for name,kwargs in chain.items():
-        if name != 'large3' or args.large: train(no_test, args.runs, name, **kwargs | (dict(epochs=args.epochs) if args.epochs else {}))
+        if name != 'large3' or args.large: train(no_test, args.runs, name, **kwargs | few)
     if args.bundle:
-        for k,o in bundle(data, args.runs/'student2'/'model', args.bundle).items():
-            print(f"{k:10} {o['accuracy']:.2%} of {o['n']:,} ({o['accuracy_low']:.2%} to {o['accuracy_high']:.2%}); {o['unseen']['accuracy']:.2%} of the "
-                  f"{o['unseen']['n']:,} that are not in the train split; balanced {o['balanced_accuracy']:.2%}, ECE {o['ece']:.3f}")
+        for k,o in bundle(data, args.runs/'student2', args.bundle).items():
+            print(f"{k:10} {o['accuracy']:.2%} of {o['n']:,} ({o['accuracy_low']:.2%} to {o['accuracy_high']:.2%}); "
+                  f"{o['unseen']['accuracy']:.2%} of the {o['unseen']['n']:,} that are not in the training split; "
+                  f"balanced {o['balanced_accuracy']:.2%}, ECE {o['ece']:.3f}")

