@@ -17,7 +17,7 @@ import pandas as pd
 from fastcore.basics import patch, store_attr
 from PIL import Image
 
-from .core import EMOTIONS, EMOTIONS8, FERError, atomic, check_name
+from .core import EMOTIONS, EMOTIONS8, FERError, atomic, check_name, shorten
 from .images import Preprocess, open_image
 
 # %% ../nbs/11_data.ipynb #867b6d05
@@ -34,7 +34,7 @@ def emotion_vocab(
 class FERData:
     "Faces with their emotion and split: a table, and an array of pixels or a list of files"
     def __init__(self,
-        df, # DataFrame with a row for each image: `emotion`, `split` ('train', 'valid', 'test') and `name`, the place it came from
+        df, # DataFrame with a row for each image: `emotion`, `split` ('train', 'valid', 'test'), `name` (its place)
         images=None, # uint8 array of shape (n, height, width), gray; None if `paths` is given
         paths=None, # list of n image files of any size and mode; None if `images` is given
         vocab=None, # the class names in the order of their codes; None for the order of `emotion_vocab`
@@ -252,7 +252,8 @@ def hold_out(self:FERData,
     sets = _sets(self.image_ids[train], None if groups is None else np.asarray(groups, object)[train])
     out = _held_out(emotion, sets, valid_pct, seed)
     if groups is None and (alone := _one_sided(emotion, out)): # all images of an emotion are one image
-        out = _held_out(emotion, np.where(np.isin(emotion, alone), sets.max() + 1 + np.arange(len(sets)), sets), valid_pct, seed)
+        sets = np.where(np.isin(emotion, alone), sets.max() + 1 + np.arange(len(sets)), sets)
+        out = _held_out(emotion, sets, valid_pct, seed)
     _check_both(emotion, out)
     split[train[out]] = 'valid'
     return self.replace(df=self.df.assign(split=split))
@@ -265,7 +266,7 @@ def to_csv(self:FERData,
     path # the file to write
 )->Path: # `path`
     "Write FER2013's form: emotion (a name if FER2013 has no number for it), pixels, Usage; photos become 48x48 gray"
-    if Path(path).exists(): raise FERError(f'{path} exists: give a new name')
+    if Path(path).exists(): raise FERError(f'{shorten(path)} exists: give a new name')
     pre = Preprocess()
     code = EMOTIONS.index if set(self.vocab) <= set(EMOTIONS) else str
     with atomic(path) as tmp, tmp.open('w', encoding='utf-8', newline='') as f:
@@ -283,7 +284,8 @@ def to_folder(self:FERData,
 )->Path: # `path`
     "Write split/emotion/row number.png, or a copy of the file if the images are files"
     path = Path(path)
-    if path.exists() and (path.is_file() or any(path.iterdir())): raise FERError(f'{path} is not empty: give a new folder')
+    if path.exists() and (path.is_file() or any(path.iterdir())):
+        raise FERError(f'{shorten(path)} is not empty: give a new folder')
     with atomic(path) as tmp:
         for i, (emotion, split) in enumerate(zip(self.df.emotion, self.df.split)):
             to = tmp/split/emotion/f'{i:06d}'

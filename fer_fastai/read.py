@@ -80,7 +80,9 @@ class _Source:
         stat = self.path.stat()
         self.files = {self.path.name: (stat.st_size, stat.st_mtime_ns)} if self.is_file else _walk(self.root)
 
-    def __str__(self): return self.shown or ('the DataFrame' if isinstance(self.given, pd.DataFrame) else shorten(self.given))
+    def __str__(self):
+        return self.shown or ('the DataFrame' if isinstance(self.given, pd.DataFrame) else shorten(self.given))
+
     def where(self, name): return str(self) if self.is_file else f'{self}/{name}'
     def named(self, *suffixes): return [o for o in self.files if _suffix(o) in suffixes]
 
@@ -109,8 +111,8 @@ RAFDB = [None, 'surprise', 'fear', 'disgust', 'happy', 'sad', 'angry', 'neutral'
 ALPHABETICAL, ALPHABETICAL8 = sorted(EMOTIONS), sorted(EMOTIONS8) # what tools make of named folders
 
 # %% ../nbs/12_read.ipynb #7d000015
-numberings = dict(EMOTIONS=EMOTIONS, EMOTIONS8=EMOTIONS8, AFFECTNET=AFFECTNET, RAFDB=RAFDB, FERPLUS=FERPLUS, CKPLUS=CKPLUS,
-                  ALPHABETICAL=ALPHABETICAL, ALPHABETICAL8=ALPHABETICAL8)
+numberings = dict(EMOTIONS=EMOTIONS, EMOTIONS8=EMOTIONS8, AFFECTNET=AFFECTNET, RAFDB=RAFDB, FERPLUS=FERPLUS,
+                  CKPLUS=CKPLUS, ALPHABETICAL=ALPHABETICAL, ALPHABETICAL8=ALPHABETICAL8)
 
 def label_names(
     labels=None # list of what 0, 1, 2 ... mean, dict of label to emotion, or a name in `numberings`; None for FER2013's
@@ -118,7 +120,9 @@ def label_names(
     "Read what labels mean"
     if labels is None: labels = EMOTIONS
     if isinstance(labels, str): labels = numberings[check_name('labels', labels.upper(), numberings)]
-    if not isinstance(labels, Mapping): labels = dict(enumerate(labels))
+    if isinstance(labels, (list, tuple)): labels = dict(enumerate(labels))
+    if not isinstance(labels, Mapping):
+        raise FERError(f'labels={shorten(labels, 60)!r}: give a list of emotions, a dict, or a name such as AFFECTNET')
     return {str(k).strip(): emotion_word(v) or str(v) for k, v in labels.items() if v is not None}
 
 # %% ../nbs/12_read.ipynb #7d000018
@@ -128,7 +132,7 @@ def _number(label):
     return str(int(o[1])) if o else ''
 
 def _meaning(label, meant, named=()):
-    "The class that a label means, '' if it means none; `meant` is what `label_names` gives, `named` are classes of your own"
+    "The class that a label means, '' for none; `meant` is what `label_names` gives, `named` are classes of your own"
     o = label.strip()
     if o in meant: return meant[o]
     if number := _number(o): return meant.get(number, '')
@@ -216,9 +220,11 @@ def _fields(line, sep=b','):
 def _no_data(head):
     "What a file that begins with these bytes is instead of data, '' if it may be data"
     if not head.strip(): return 'the file is empty'
-    if head.startswith(b'version https://git-lfs'): return 'this is a pointer of Git LFS, not the data: run git lfs pull'
+    if head.startswith(b'version https://git-lfs'):
+        return 'this is a pointer of Git LFS, not the data: run git lfs pull'
     utf16 = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or head.count(0) > len(head)/3 > 2
-    return "this is text in UTF-16: save it as UTF-8, as in pd.read_csv(file, encoding='utf-16').to_csv(new)" if utf16 else ''
+    save = "pd.read_csv(path, encoding='utf-16').to_csv('utf8.csv', index=False)"
+    return f'this is text in UTF-16: save it as UTF-8, as by {save}' if utf16 else ''
 
 # %% ../nbs/12_read.ipynb #970f1e6b
 class _Head:
@@ -258,7 +264,8 @@ def _roles_in(df):
         if name in cols and (roles := _flags(cols[name], role)): return roles, ['']*len(roles)
     for values in cols.values():
         known = {o: split_name(o) for o in set(map(str, values))}
-        if '' not in known.values() and len(set(known.values())) > 1: return [known[str(o)] for o in values], ['']*len(values)
+        if '' in known.values() or len(set(known.values())) < 2: continue
+        return [known[str(o)] for o in values], ['']*len(values)
 
 # %% ../nbs/12_read.ipynb #7d000029
 def _with_roles(df, role, name):
@@ -286,21 +293,25 @@ def _csv_lines(path, head, where):
             try: yield i, _fields(line, head.sep) + [b'']*len(head.names)
             except csv.Error as e: raise FERError(f'{where}:{i}: {e}') from None
 
+def _csv_table(path, head, lines):
+    "The table of some lines of a CSV, without what is wrong with them"
+    use = {head.label: 'label'} | {o: '.' + o for o in head.columns if o not in (head.label, 'pixels')}
+    def column(o): return [fields[head.columns[o]].decode(errors='replace') for _, fields in lines]
+    names = [f'{path.name}:{i}' for i, _ in lines]
+    return pd.DataFrame(dict(name=names, **{k: column(o) for o, k in use.items()}), dtype=object)
+
 def _read_csv(path, head, role, side, where):
     "A pixel CSV: its table, the pixels of the good rows, what to say, and the side of its images"
     lines, tables, pixels = _csv_lines(path, head, where), [], []
-    use = {'.' + o: i for o, i in head.columns.items() if o not in (head.label, 'pixels')}
     while some := list(islice(lines, 512)):
         texts = [o[head.columns['pixels']] for _, o in some]
         side = side or _side(texts)
         px, bad = _read_rows(texts, side)
-        text = {k: [o[i].decode(errors='replace') for _, o in some] for k, i in dict(label=head.columns[head.label], **use).items()}
-        tables.append(pd.DataFrame(dict(name=[f'{path.name}:{i}' for i, _ in some], bad=bad, **text), dtype=object))
+        tables.append(_csv_table(path, head, some).assign(bad=bad))
         pixels.append(px)
     if not tables: raise FERError(f'{where}: there is a header and no rows')
     df, said = _with_roles(pd.concat(tables, ignore_index=True), role, path.name)
-    ok = (df.bad == '').to_numpy()
-    return df, _kept(pixels, ok), said, side
+    return df, _kept(pixels, (df.bad == '').to_numpy()), said, side
 
 def _kept(parts, ok):
     "The good rows of an array that is in parts"
@@ -308,13 +319,14 @@ def _kept(parts, ok):
     return np.concatenate([o if k.all() else o[k] for o, k in zip(parts, np.split(ok, stops[:-1]))])
 
 # %% ../nbs/12_read.ipynb #bbe90ab6
-def _role_of_file(name):
-    "The role that a file's name gives, or the nearest folder above it"
-    path = PurePosixPath(name)
-    return next(filter(None, map(split_name, (path.stem, *reversed(path.parent.parts)))), '')
+def _role_above(name):
+    "The role that the nearest folder above a file gives, '' if none does"
+    return next(filter(None, map(split_name, reversed(name.split('/')[:-1]))), '')
 
-def _pick(src, names, what):
-    "Which of several files with rows are read: {name: role}"
+def _role_of_file(name): return split_name(PurePosixPath(name).stem) or _role_above(name)
+
+def _pick(src, names, parts=False):
+    "Which of several files with rows are read: {name: role}; `parts`: several of one role are parts of one table"
     by_depth = sorted(names, key=lambda o: (o.count('/'), o))
     base = {PurePosixPath(o).name.lower(): o for o in reversed(by_depth)}
     for o in ('fer2013.csv', 'icml_face_data.csv'):
@@ -323,8 +335,8 @@ def _pick(src, names, what):
     roles = {o: _role_of_file(o) for o in by_depth}
     roles = {o: roles[o] for r in ('train', 'valid', 'test') for o in by_depth if roles[o] == r}
     n = Counter(roles.values())
-    if what != 'CSV' and not roles: return dict.fromkeys(names, '') # parts of one table
-    if n['train'] and (what != 'CSV' or max(n.values()) == 1): return roles if len(roles) > 1 else dict.fromkeys(roles, '')
+    if not roles and parts: return dict.fromkeys(names, '')
+    if n['train'] and (parts or max(n.values()) == 1): return roles if len(roles) > 1 else dict.fromkeys(roles, '')
     shown = shorten(', '.join(by_depth), 80)
     raise FERError(f'{src} holds {len(names)} files of rows: {shown}. It is not known which splits these are: '
                    'name them train, valid and test, or give one of them')
@@ -335,16 +347,16 @@ def _read_pixels(src):
     good = [o for o, h in src.heads.items() if h.label and h.image == 'pixels']
     if not good: return
     parts, side = [], None
-    for name, role in _pick(src, good, 'CSV').items():
+    for name, role in (found := _pick(src, good)).items():
         *part, side = _read_csv(src.root/name, src.heads[name], role, side, src.where(name))
         parts.append(part)
     tables, images, said = zip(*parts)
     df = pd.concat(tables, ignore_index=True).fillna('')
-    return _Rows(df, np.concatenate(images), used=tuple(_pick(src, good, 'CSV')), said=sum(said, ()))
+    return _Rows(df, np.concatenate(images), used=tuple(found), said=sum(said, ()))
 
 # %% ../nbs/12_read.ipynb #30420f54
 def _decode(picture):
-    "A path, or a picture in memory: the pixels of a small gray image, else None; what identifies it; and what is wrong with it"
+    "Of a path or picture: its pixels if it is small and gray, else None; what identifies it; what is wrong with it"
     try:
         img = open_image(picture, name='it')
         return (np.asarray(img) if img.mode == 'L' and max(img.size) <= 64 else None), image_digest(img), ''
@@ -370,16 +382,20 @@ def _each(f, items):
 def _with_images(df, pictures, **more):
     "`_Rows` of a table and a picture for each row that is not bad: a path, bytes, an array or a Pillow image"
     ok = (df.bad == '').to_numpy()
-    pixels, ids, bad = zip(*_each(_decode, pictures)) if len(pictures) else ((),)*3
-    df.loc[ok, 'bad'] = list(bad)
-    good = [i for i, o in enumerate(bad) if not o]
-    alike = len({None if pixels[i] is None else pixels[i].shape for i in good}) == 1 and pixels[good[0]] is not None
-    images = np.stack([pixels[i] for i in good]) if alike else None
-    return _Rows(df, images, None if alike else [pictures[i] for i in good], np.array([ids[i] for i in good], object), **more)
+    decoded = _each(_decode, pictures)
+    df.loc[ok, 'bad'] = [bad for *_, bad in decoded]
+    good = [(o, px, digest) for o, (px, digest, bad) in zip(pictures, decoded) if not bad]
+    files, pixels, ids = map(list, zip(*good)) if good else ([], [], [])
+    alike = len({None if o is None else o.shape for o in pixels}) == 1 and pixels[0] is not None
+    return _Rows(df, np.stack(pixels) if alike else None, None if alike else files, ids, **more)
+
+def _in_tree(src, df, **more):
+    "`_Rows` of a table whose names are those of the files in a folder"
+    return _with_images(df, [f'{src.root}/{o}' for o in df.name[df.bad == '']], **more)
 
 # %% ../nbs/12_read.ipynb #b891d931
 def _label_at(parts, named):
-    "Which of these folders, from the outermost on, is the class: its place, counted from the end; `named`: some folder is an emotion"
+    "The place of the class among folders, counted from the innermost; `named`: some folder is called after an emotion"
     n = len(parts)
     means = emotion_word if named else _number
     nearest = next((i for i in range(n) if means(parts[n-1-i])), None)
@@ -400,17 +416,22 @@ def _classes(names):
 def _has_classes(names): return any(emotion_word(o) or _number(o) for o, _ in _classes(names).values())
 
 # %% ../nbs/12_read.ipynb #1d25d06f
+def _roles_of_files(names):
+    "The roles that the first words of all files give, and whether these are FER2013's official names; or None"
+    first = [re.match('[A-Za-z]*', o.rpartition('/')[2])[0].lower() for o in names]
+    known = {o: split_name(o) for o in set(first)}
+    if not all(known.values()): return None, False
+    return [known[o] for o in first], {*known} <= {'training', 'publictest', 'privatetest'}
+
 def _roles_of(names, folders):
     "The role of each image from the folders above it that are not its class, or from its file's name"
     role = {o: next(filter(None, map(split_name, reversed(parts))), '') for o, (_, parts) in folders.items()}
     roles = [role[o.rpartition('/')[0]] for o in names]
-    first = [re.match('[A-Za-z]*', o.rpartition('/')[2])[0] for o in names]
-    known = {o: split_name(o) for o in set(first)}
-    files = [known[o] for o in first]
-    official = {o.lower() for o in set(first)} <= {'training', 'publictest', 'privatetest'}
+    files, official = _roles_of_files(names)
+    if not files: return roles
+    if not any(roles): return files if official or 'train' in files and len(set(files)) > 1 else roles
     fits = all(f == r or not r or (r, f) == ('test', 'valid') for f, r in set(zip(files, roles)))
-    if '' not in files and fits and (official or not any(roles) and {'train', 'test', 'valid'} & {*files} > {'train'}): return files
-    return roles
+    return files if official and fits else roles
 
 def _index_folder(names):
     "The table of images in folders"
@@ -419,7 +440,8 @@ def _index_folder(names):
     df = _table(names, [folders[o][0] for o in where], _roles_of(names, folders))
     df['.folder'] = ['/'.join(folders[o][1]) for o in where]
     df.loc[df.label == '', 'bad'] = 'it lies in no folder of an emotion'
-    df.loc[(df.bad == '') & (df.role == '') & (df.role != '').any(), 'bad'] = 'it lies in no folder of a split, as others do'
+    none = (df.bad == '') & (df.role == '') & (df.role != '').any()
+    df.loc[none, 'bad'] = 'it lies in no folder of a split, as others do'
     return df
 
 # %% ../nbs/12_read.ipynb #6d872b91
@@ -429,22 +451,23 @@ def _check_parents(src, df):
     if (good.role != '').any() or good['.folder'].nunique() > 3: return
     for label, o in good['.folder'].groupby(good.label):
         if o.nunique() == 1: continue
-        raise FERError(f'{src}: {label!r} lies in {shorten(" and ".join(p or "." for p in o.unique()))}, and it is not known '
-                       'which splits these are: name them train, validation and test, or put all into one folder train')
+        both = shorten(' and '.join(p or '.' for p in o.unique()), 70)
+        raise FERError(f'{src}: {label[:30]!r} lies in {both}, and it is not known which splits these are: '
+                       'name them train, validation and test, or put all into one folder train')
 
 def _read_folders(src):
     "Folders of images, one for each emotion, below folders for the splits if there are any"
     if not src.images: return
     df = _index_folder(src.images)
     _check_parents(src, df)
-    return _with_images(df, [f'{src.root}/{o}' for o in df.name[df.bad == '']])
+    return _in_tree(src, df)
 
 # %% ../nbs/12_read.ipynb #3dde2b09
 def _row_array(o, shape):
     "One row of pixels as an array of `shape` and '', or 0 and what is wrong"
     a, n = np.asarray(o), math.prod(shape)
     if a.squeeze().ndim > 2:
-        return 0, f'an array of shape {a.shape}, and pixels are gray: (height, width); colour is read from a column image'
+        return 0, f'an array of shape {a.shape}, and pixels are gray: rename the column to image for colour'
     if a.size != n: return 0, f'{a.size:,} pixels, and {shape[0]}x{shape[1]} needs {n:,}'
     if a.dtype.kind not in 'iu' or a.min() < 0 or a.max() > 255: return 0, 'the pixels are not integers from 0 to 255'
     return a.reshape(shape), ''
@@ -488,7 +511,8 @@ def _picture(o):
     if isinstance(o, Mapping): o = o.get('path') if o.get('bytes') is None else o['bytes']
     if isinstance(o, os.PathLike): return str(o)
     if isinstance(o, list) or isinstance(o, np.ndarray) and o.dtype == object: o = np.stack(o)
-    return o.astype(np.uint8) if isinstance(o, np.ndarray) and o.dtype.kind == 'i' and 0 <= o.min() <= o.max() < 256 else o
+    if not isinstance(o, np.ndarray) or o.dtype.kind != 'i': return o
+    return o.astype(np.uint8) if 0 <= o.min() <= o.max() < 256 else o
 
 def _in_memory(o): return isinstance(_picture(o), (bytes, bytearray, Image.Image, np.ndarray))
 
@@ -505,7 +529,7 @@ def _frame_columns(df, what):
 
 # %% ../nbs/12_read.ipynb #66694431
 def _frame_rows(df, names, role, what):
-    "The table of a DataFrame, the cells of its images, whether these are pixels, and what to say; `names` are those of its rows"
+    "The table of a DataFrame, the cells of its images, whether these are pixels, and what to say"
     if not len(df): raise FERError(f'{what} has no rows')
     image, label = _frame_columns(df, what)
     labels, bad = zip(*map(_label_text, df[label])) if label is not None else (_one_hot(df), '')
@@ -550,15 +574,18 @@ def _finder(src, name):
     return find
 
 # %% ../nbs/12_read.ipynb #7d000049
-def _names_in(src, files): return [PurePath(o).relative_to(src.root).as_posix() for o in files if o and PurePath(o).is_relative_to(src.root)]
+def _names_in(src, files):
+    inside = [PurePath(o) for o in files if o and PurePath(o).is_relative_to(src.root)]
+    return [o.relative_to(src.root).as_posix() for o in inside]
 
 def _read_list(src):
     "List of files: a CSV with a column of paths and one of emotions, beside the images or above them"
     good = [o for o, h in src.heads.items() if h.label and h.image not in (None, 'pixels')]
     if not good or _has_classes(src.images): return
-    parts, found = [], _pick(src, good, 'CSV')
+    parts, found = [], _pick(src, good)
     for name, role in found.items():
-        df = pd.read_csv(src.root/name, dtype=str, keep_default_na=False, sep=src.heads[name].sep.decode(), skipinitialspace=True)
+        sep = src.heads[name].sep.decode()
+        df = pd.read_csv(src.root/name, dtype=str, keep_default_na=False, sep=sep, skipinitialspace=True)
         parts.append((df, [f'{name}:{i}' for i in range(2, len(df) + 2)], role, name))
     rows = _from_frames(parts, _finder(src, next(iter(found))))
     return replace(rows, used=(*found, *_names_in(src, rows.df['.file'])))
@@ -584,52 +611,64 @@ def _read_parquet(src):
     "Parquet, or a data set of Hugging Face on disk: an image and its emotion in each row"
     names = [o for o in src.named('.parquet', '.arrow') if not PurePosixPath(o).name.startswith('cache-')]
     if not names: return
-    parts, found = [], _pick(src, names, 'Parquet')
+    parts, found = [], _pick(src, names, parts=True)
     for name, role in found.items():
         df = _arrow_table(src.root/name, src.where(name))
         parts.append((df, [f'{name}:{i}' for i in range(len(df))], role, name))
-    about = [o for o in src.named('.json') if PurePosixPath(o).name in ('state.json', 'dataset_info.json', 'dataset_dict.json')]
+    about = [o for o in src.named('.json') if re.search(r'(state|dataset_(info|dict|infos))\.json$', o)]
     return _from_frames(parts, _finder(src, names[0]), used=(*found, *about))
 
 # %% ../nbs/12_read.ipynb #7d000061
 _fer_image = re.compile(r'fer\d{7}\.png')
 _votes_names = 'neutral happiness surprise sadness anger disgust fear contempt unknown NF'.split()
 
+def _ten(df, path, named):
+    "The ten columns of votes in a table"
+    votes = df.iloc[:, -10:].apply(pd.to_numeric, errors='coerce')
+    right = len(df.columns) >= 12 and not votes.isna().any(axis=None)
+    if not right or named and votes.columns.tolist() != [o.lower() for o in _votes_names]:
+        need = f'Usage, Image name, {", ".join(_votes_names)}'
+        raise FERError(f'{shorten(path)} has no votes of FER+: the columns of fer2013new.csv are {need}')
+    return votes.astype(int).set_axis(_votes_names, axis=1)
+
 def read_votes(
     path # fer2013new.csv, or a label.csv, which has no header
-)->pd.DataFrame: # name, role, and ten columns of votes in the order of `FERPLUS`, then unknown and not a face
+)->pd.DataFrame: # name, role, and ten columns of votes: those of `FERPLUS`, unknown, not a face
     "Read the votes of FER+"
+    if not Path(path).is_file(): raise FileNotFoundError(f'{shorten(path)}: there is no such file')
     head = _Head(path)
     if head.trouble: raise FERError(f'{shorten(path)}: {head.trouble}')
     new = 'image name' in head.columns
     df = pd.read_csv(path, header=0 if new else None, keep_default_na=False, skipinitialspace=True)
     df.columns = [str(o).strip().lower() for o in df.columns]
-    votes = df.iloc[:, -10:].apply(pd.to_numeric, errors='coerce')
-    if len(df.columns) < 12 or votes.isna().any(axis=None) or new and votes.columns.tolist() != [o.lower() for o in _votes_names]:
-        raise FERError(f'{shorten(path)} is no fer2013new.csv: it needs Usage, Image name and the ten columns {", ".join(_votes_names)}')
-    votes.columns = _votes_names
+    votes = _ten(df, path, new)
     name, role = (df['image name'], df['usage'].map(split_name)) if new else (df.iloc[:, 0], '')
-    return pd.concat([pd.DataFrame(dict(name=name.astype(str).str.strip(), role=role)), votes.astype(int)], axis=1)
+    return pd.concat([pd.DataFrame(dict(name=name.astype(str).str.strip(), role=role)), votes], axis=1)
 
 # %% ../nbs/12_read.ipynb #7d000062
+def _base(name): return PurePosixPath(name).name.lower()
+
+def _votes_in(src, images):
+    "The votes in a tree for images that are called as FER+'s are, and the names of their files; None if there are none"
+    named = {o: [h for h in src.heads if _base(h) == o] for o in ('label.csv', 'fer2013new.csv')}
+    lists = named['label.csv'] or named['fer2013new.csv'][:1]
+    if not images or not lists or _has_classes(images.values()): return None
+    votes = [read_votes(src.root/o) for o in lists]
+    for o, name in zip(votes, lists):
+        if _base(name) == 'label.csv': o['role'] = _role_of_file(name)
+    votes = pd.concat(votes, ignore_index=True)
+    return votes[votes.name != ''], tuple(lists)
+
 def _read_ferplus(src):
     "FER+: its folders of images, with a label.csv in each, or fer2013new.csv"
-    images = {PurePosixPath(o).name: o for o in src.images if _fer_image.fullmatch(PurePosixPath(o).name)}
-    lists = [o for o in src.heads if PurePosixPath(o).name.lower() == 'label.csv']
-    new = [o for o in src.heads if PurePosixPath(o).name.lower() == 'fer2013new.csv']
-    if not images or not (lists or new) or _has_classes(images.values()): return
-    votes = []
-    for o in lists or new[:1]:
-        votes.append(read_votes(src.root/o))
-        if lists: votes[-1]['role'] = _role_of_file(o)
-    votes = pd.concat(votes, ignore_index=True)
-    votes = votes[votes.name != '']
+    images = {_base(o): o for o in src.images if _fer_image.fullmatch(_base(o))}
+    if not (found := _votes_in(src, images)): return
+    votes, lists = found
     df = _table([images.get(o, o) for o in votes.name], role=votes.role.tolist())
     df['bad'] = ['' if o in images else 'there is no picture of it' for o in votes.name]
     none = _table([images[o] for o in sorted({*images} - {*votes.name})], bad='there are no votes for it')
     ten = np.concatenate([votes[_votes_names].to_numpy(), np.zeros((len(none), 10), int)])
-    df = pd.concat([df, none], ignore_index=True)
-    return _with_images(df, [f'{src.root}/{o}' for o in df.name[df.bad == '']], votes=ten, used=tuple(lists or new[:1]))
+    return _in_tree(src, pd.concat([df, none], ignore_index=True), votes=ten, used=lists)
 
 # %% ../nbs/12_read.ipynb #4aa135e4
 _affectnet = re.compile(r'(.*/)?images/([^/]+)\.\w+')
@@ -640,7 +679,7 @@ def _affectnet_label(path):
         with open(path, 'rb') as f: words = np.lib.format.read_array(f, allow_pickle=False).astype(str).ravel().tolist()
     except (OSError, ValueError, EOFError) as e: return '', f'cannot be read: {shorten(e)}'
     label = emotion_name(words[0], AFFECTNET) if len(words) == 1 and words[0].isdecimal() else None
-    return label or '', '' if label else f'holds {" ".join(words[:9])[:20]!r}, not a number from 0 to {len(AFFECTNET)-1}'
+    return label or '', '' if label else f'holds {" ".join(words[:9])[:20]!r}, not a number from 0 to 7'
 
 def _read_affectnet(src):
     "AffectNet: images beside annotations, below train_set and val_set"
@@ -651,60 +690,61 @@ def _read_affectnet(src):
     found = [o for o in note if o in notes]
     read = dict(zip(found, _each(_affectnet_label, [src.root/o for o in found])))
     labels, why = zip(*[read.get(o, ('', 'is missing')) for o in note])
-    bad = [f'its annotation {o} {w}' if o and w else '' if o else 'it lies in no folder images beside one of annotations'
-           for o, w in zip(note, why)]
-    roles = [next(filter(None, map(split_name, reversed((o[1] or '').split('/')))), '') if o else '' for o in parts]
+    nowhere = 'it lies in no folder images beside one of annotations'
+    bad = [f'its annotation {o} {w}' if o and w else '' if o else nowhere for o, w in zip(note, why)]
+    roles = [_role_above(o) for o in src.images]
     df = pd.concat([_table(src.images, labels, roles, bad),
                     _table(sorted(notes - {*note}), bad='there is no image to this annotation')], ignore_index=True)
     used = [o for o in src.files if _suffix(o) == '.npy']
-    return _with_images(df, [f'{src.root}/{o}' for o in df.name[df.bad == '']], used=used)
+    return _in_tree(src, df, used=used)
 
 # %% ../nbs/12_read.ipynb #7d000064
 def _stems(names): return {PurePosixPath(o).stem: o for o in names}
+
+def _lookup(src, names, labels, meant, **more):
+    "`_Rows` of a list of names of images and numbers of emotions"
+    images = {_stem.removesuffix('_aligned'): o for _stem, o in sorted(_stems(src.images).items())}
+    df = _table([images.get(o, o) for o in names], [meant.get(_number(o), '') for o in labels], **more.pop('cols', {}))
+    wrong = [f'its emotion is {o[:20]!r}, not one of {", ".join(meant)}' for o in labels]
+    df['bad'] = ['there is no image to it' if o not in images else '' if label else why
+                 for o, label, why in zip(names, df.label, wrong)]
+    return _in_tree(src, df, **more)
 
 def _read_ckplus(src):
     "CK+: frames, and Emotion/S005/001/S005_001_00000011_emotion.txt"
     notes = {PurePosixPath(o).stem.removesuffix('_emotion'): o for o in src.named('.txt') if o.endswith('_emotion.txt')}
     if not notes: return
-    images = _stems(src.images)
-    df = _table([images.get(k, o) for k, o in notes.items()], person=[o.partition('_')[0] for o in notes])
-    meant = label_names(CKPLUS)
-    text = [(src.root/o).read_text().strip() for o in notes.values()]
-    df['label'] = [meant.get(_number(f'{float(o):g}' if re.fullmatch(r'[\d.e+]+', o) else ''), '') for o in text]
-    df['bad'] = ['there is no image to it' if k not in images else '' if label else f'its emotion is {t[:20]!r}, not a number from 0 to 7'
-                 for k, label, t in zip(notes, df.label, text)]
+    text = [(src.root/o).read_text(errors='replace').strip() for o in notes.values()]
+    labels = [f'{float(o):g}' if re.fullmatch(r'[\d.]+(e[+-]?\d+)?', o) else o for o in text] # 3.0000000e+00
     said = ('read as CK+: of each sequence the frame with an emotion',)
-    return _with_images(df, [f'{src.root}/{o}' for o in df.name[df.bad == '']], used=tuple(notes.values()), said=said)
+    return _lookup(src, [*notes], labels, label_names(CKPLUS), cols=dict(person=[o.partition('_')[0] for o in notes]),
+                   used=tuple(notes.values()), said=said)
 
 # %% ../nbs/12_read.ipynb #7d000065
 def _read_rafdb(src):
     "RAF-DB: basic/Image, and basic/EmoLabel/list_patition_label.txt"
-    lists = [o for o in src.named('.txt') if re.fullmatch('list_parti?tion_label|list_patition_label', PurePosixPath(o).stem)]
+    lists = [o for o in src.named('.txt') if _base(o) in ('list_patition_label.txt', 'list_partition_label.txt')]
     if not lists: return
-    lines = [o.split() for o in (src.root/lists[0]).read_text().splitlines() if o.strip()]
-    images, meant = _stems(src.images), label_names(RAFDB)
-    stems = [PurePosixPath(o[0]).stem for o in lines]
-    names = [images.get(f'{o}_aligned') or images.get(o) for o in stems]
-    df = _table([n or o for n, o in zip(names, stems)], [meant.get(o[-1], '') for o in lines], [split_name(o) for o in stems])
-    df['bad'] = ['there is no picture of it' if not n else '' if label else f'its emotion is {o[-1][:20]!r}, not a number from 1 to 7'
-                 for n, label, o in zip(names, df.label, lines)]
-    return _with_images(df, [f'{src.root}/{o}' for o in df.name[df.bad == '']], used=tuple(lists))
+    lines = [o.split() for o in (src.root/lists[0]).read_text(errors='replace').splitlines() if o.strip()]
+    names = [PurePosixPath(o[0]).stem for o in lines]
+    return _lookup(src, names, [o[-1] for o in lines], label_names(RAFDB), cols=dict(role=list(map(split_name, names))),
+                   used=tuple(lists))
 
 # %% ../nbs/12_read.ipynb #7d000066
 def _yolo_names(src):
-    "{number: class} from data.yaml or classes.txt, {} if there is none"
+    "{number: class} from data.yaml or classes.txt, {} if there is none, and the names of these files"
     import yaml
-    files = {PurePosixPath(o).name.lower(): o for o in src.files}
-    if o := _first(files, ('classes.txt', 'labels.txt', 'obj.names')): return dict(enumerate((src.root/files[o]).read_text().split('\n')))
-    for o in src.named('.yaml', '.yml'):
-        try: names = (yaml.safe_load((src.root/o).read_text()) or {}).get('names')
+    for o in [o for o in src.files if _base(o) in ('classes.txt', 'obj.names') or _suffix(o) in ('.yaml', '.yml')]:
+        text = (src.root/o).read_text(errors='replace')
+        try: names = text.split('\n') if _suffix(o) not in ('.yaml', '.yml') else yaml.safe_load(text).get('names')
         except (yaml.YAMLError, AttributeError): continue
-        if names: return dict(enumerate(names)) if isinstance(names, list) else names
-    return {}
+        if isinstance(names, list): names = dict(enumerate(names))
+        if names: return {str(k): str(v).strip() for k, v in names.items()}, (o,)
+    return {}, ()
 
 def _yolo_label(path):
     "The class in YOLO's text file of an image and '', or '' and what is wrong"
-    boxes = [o.split() for o in path.read_text().splitlines() if o.strip()]
+    boxes = [o.split() for o in path.read_text(errors='replace').splitlines() if o.strip()]
     if len(boxes) != 1: return '', f'it has {len(boxes)} faces with a box: crop each face to a picture of its own'
     try: number, size = str(int(boxes[0][0])), float(boxes[0][3])*float(boxes[0][4])
     except (ValueError, IndexError): return '', f'its label is {" ".join(boxes[0])[:30]!r}, not a class and a box'
@@ -715,13 +755,11 @@ def _read_yolo(src):
     notes = {o: re.sub('(^|/)images(?=/)', r'\1labels', os.path.splitext(o)[0]) + '.txt' for o in src.images}
     found = {o: n for o, n in notes.items() if n in src.files and 'labels' in n.split('/')}
     if not found: return
-    meant = {str(k): str(v).strip() for k, v in _yolo_names(src).items()}
+    meant, used = _yolo_names(src)
     labels, bad = zip(*[_yolo_label(src.root/found[o]) if o in found else ('', 'it has no label') for o in src.images])
-    roles = [next(filter(None, map(split_name, reversed(o.split('/')[:-1]))), '') for o in src.images]
-    df = _table(src.images, [meant.get(o, o) for o in labels], roles, bad)
-    used = [*found.values(), *src.named('.yaml', '.yml'), *[o for o in src.files if PurePosixPath(o).name.lower() == 'classes.txt']]
-    doubt = '' if meant else "YOLO numbers the classes of each data set anew, and there is no data.yaml"
-    return _with_images(df, [f'{src.root}/{o}' for o in df.name[df.bad == '']], used=used, doubt=doubt)
+    df = _table(src.images, [meant.get(o, o) for o in labels], [_role_above(o) for o in src.images], bad)
+    doubt = '' if meant else 'YOLO numbers the classes of each set anew, and there is no data.yaml'
+    return _in_tree(src, df, used=(*found.values(), *used), doubt=doubt)
 
 # %% ../nbs/12_read.ipynb #7d000068
 _codes = dict(AF='fear', FE='fear', AN='angry', DI='disgust', HA='happy', NE='neutral', SA='sad', SU='surprise')
@@ -736,10 +774,11 @@ def _read_coded(src):
         found = [code.fullmatch(o) for o in stems]
         if not stems or not all(found) or _has_classes(src.images): continue
         labels = [_codes[o['label'].upper()] for o in found]
-        df = _table(src.images, labels, person=[o['person'].upper() for o in found], folder=[o.rpartition('/')[0] for o in src.images])
+        folder = [o.rpartition('/')[0] for o in src.images]
+        df = _table(src.images, labels, person=[o['person'].upper() for o in found], folder=folder)
         said = (f'read as {name}: none of its folders is an emotion, but the names of the files say it, as '
                 f'{PurePosixPath(src.images[0]).name} is {labels[0]}',)
-        return _with_images(df, [f'{src.root}/{o}' for o in src.images], said=said)
+        return _in_tree(src, df, said=said)
 
 def _word_of_file(name):
     "The emotion in the name of a file, None if there is none or several"
@@ -753,7 +792,7 @@ def _read_words(src):
     folders = {o: ('', o.split('/')) for o in {o.rpartition('/')[0] for o in src.images}}
     df = _table(src.images, labels, _roles_of(src.images, folders))
     said = (f'the emotions are those in the names of the files, as {PurePosixPath(src.images[0]).name} is {labels[0]}',)
-    return _with_images(df, [f'{src.root}/{o}' for o in src.images], said=said)
+    return _in_tree(src, df, said=said)
 
 # %% ../nbs/12_read.ipynb #06343a6d
 _magic = {b'PK\x03\x04': 'zip', b'PK\x05\x06': 'zip', b'\x1f\x8b': 'gz', b'BZh': 'bz2', b'\xfd7zXZ\0': 'xz',
@@ -784,13 +823,15 @@ def _members(path):
         with tarfile.open(path) as t:
             for o in t:
                 if not (o.isfile() or o.isdir()):
-                    raise FERError(f'{shorten(path)}: member {o.name[:80]!r} is a link or a device; only files are read')
+                    what = f'member {o.name[:60]!r} is a link or a device'
+                    raise FERError(f'{shorten(path)}: {what}; only files are read')
                 if o.isfile(): yield o.name, t.extractfile(o)
             t.fileobj.seek(t.offset)
             if t.fileobj.read(512) != bytes(512): raise tarfile.ReadError('the end of the archive is missing')
     else: yield path.stem, dict(gz=gzip, bz2=bz2, xz=lzma)[kind].open(path)
 
-_broken = (EOFError, OSError, zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, RuntimeError, NotImplementedError)
+_broken = (EOFError, OSError, zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, RuntimeError,
+           NotImplementedError)
 
 # %% ../nbs/12_read.ipynb #a1268879
 def _unpack(path, folder):
@@ -800,14 +841,16 @@ def _unpack(path, folder):
         for name, stream in _members(path):
             parts = name.replace('\\', '/').split('/')
             if '..' in parts or parts[0] == '' or ':' in parts[0]:
-                raise FERError(f'{shorten(path)}: member {name[:80]!r} would land outside of its folder; the archive is refused')
+                raise FERError(f'{shorten(path)}: member {name[:60]!r} would land outside of its folder; '
+                               'the archive is refused')
             to = folder.joinpath(*parts)
             to.parent.mkdir(parents=True, exist_ok=True)
             with stream, to.open('wb') as f: shutil.copyfileobj(stream, f)
     except _broken as e:
         if getattr(e, 'errno', None): raise
         why = shorten(str(e).partition('\n')[0] or type(e).__name__)
-        raise FERError(f'{shorten(path)}: the archive cannot be read to its end ({why}); it is truncated, damaged or encrypted') from None
+        raise FERError(f'{shorten(path)}: the archive cannot be read to its end ({why}); '
+                       'it is truncated, damaged or encrypted') from None
 
 # %% ../nbs/12_read.ipynb #7d000071
 def _unpacked(folder, shown):
@@ -844,8 +887,8 @@ def _read_sample(src):
     return _Rows(_table([f'sample:{i}' for i in range(len(images))], np.array(src.classes)[codes], role), images)
 
 # %% ../nbs/12_read.ipynb #7d000073
-readers = [_read_sample, _read_frame, _read_archive, _read_pixels, _read_parquet, _read_ferplus, _read_affectnet, _read_ckplus,
-           _read_rafdb, _read_yolo, _read_list, _read_coded, _read_words, _read_folders]
+readers = [_read_sample, _read_frame, _read_archive, _read_pixels, _read_parquet, _read_ferplus, _read_affectnet,
+           _read_ckplus, _read_rafdb, _read_yolo, _read_list, _read_coded, _read_words, _read_folders]
 
 # %% ../nbs/12_read.ipynb #7d000075
 def _refuse(src):
@@ -862,7 +905,7 @@ def _refuse(src):
 def _refuse_file(src):
     suffix, head = _suffix(src.path.name), next(iter(src.heads.values()), None)
     if suffix in image_suffixes: raise FERError(f'{src} is one picture: give a folder of pictures')
-    if suffix in video_suffixes: raise FERError(f'{src} is a video: save its frames as pictures, in a folder for each emotion')
+    if suffix in video_suffixes: raise FERError(f'{src} is a video: save its frames in a folder for each emotion')
     if not head:
         start = _head_of(src.path)
         raise FERError(f'{src}: {start and _no_data(start) or "neither a folder nor a .csv, .zip, .gz or .tar file"}')
@@ -883,39 +926,44 @@ def _read(src):
 _cache_version = 4
 
 def _keep(picture, path):
-    "Write a picture in memory to a file that begins with `path`, and give its name"
+    "Write a picture in memory to a file whose name begins with `path`, and give the file"
     raw = isinstance(picture, (bytes, bytearray))
     to = path.with_suffix(f'.{Image.open(io.BytesIO(picture)).format.lower()}' if raw else '.png')
     to.parent.mkdir(exist_ok=True)
     if raw: to.write_bytes(picture)
     else: open_image(picture).save(to)
-    return to.name
+    return str(to)
+
+def _below(file, base): return os.path.relpath(file, base) if PurePath(file).is_relative_to(base) else file
 
 def _save(folder, rows, base):
     "Write what was read into a folder of the cache; `base` is where its files are, None for the folder's own `files`"
-    df, own = rows.df.assign(id='', file=''), folder/'files'
-    ok = df.bad == ''
+    df, own, ok = rows.df.assign(id='', file=''), folder/'files', rows.df.bad == ''
     df.loc[ok, 'id'] = rows.ids.astype(str)
     if rows.images is not None: np.save(folder/'images.npy', rows.images)
-    else: df.loc[ok, 'file'] = [os.path.relpath(o, base or own) if isinstance(o, (str, Path)) and Path(o).is_relative_to(base or own)
-                                else o if isinstance(o, str) else _keep(o, own/f'{i:06d}') for i, o in enumerate(rows.files)]
+    else:
+        files = [o if isinstance(o, str) else _keep(o, own/f'{i:06d}') for i, o in enumerate(rows.files)]
+        df.loc[ok, 'file'] = [_below(o, base or own) for o in files]
     if rows.votes is not None: np.save(folder/'votes.npy', rows.votes)
     df.to_csv(folder/'rows.csv', index=False)
     sizes = {o.name: o.stat().st_size for o in folder.iterdir() if o.is_file()}
     write_json(folder/'meta.json', dict(base=base, sizes=sizes, said=rows.said, doubt=rows.doubt, unread=rows.unread))
 
 # %% ../nbs/12_read.ipynb #7d000080
+def _loaded(folder):
+    meta = json.loads((folder/'meta.json').read_text(encoding='utf-8'))
+    sizes = meta['sizes']
+    if any((folder/k).stat().st_size != v for k, v in sizes.items()): return None
+    def array(o): return np.asarray(np.load(folder/o, mmap_mode='r')) if o in sizes else None
+    df, images = pd.read_csv(folder/'rows.csv', dtype=object, na_filter=False), array('images.npy')
+    ok, base = df.bad == '', meta['base'] or f'{folder}/files'
+    return _Rows(df.drop(columns=['id', 'file']), images, ids=df.id[ok].to_numpy(int), votes=array('votes.npy'),
+                 files=[os.path.join(base, o) for o in df.file[ok]] if images is None else None,
+                 said=tuple(meta['said']), doubt=meta['doubt'], unread=meta['unread'])
+
 def _open(folder):
     "What is in a folder of the cache, or None if it is missing or damaged"
-    try:
-        meta = json.loads((folder/'meta.json').read_text(encoding='utf-8'))
-        if any((folder/k).stat().st_size != v for k, v in meta['sizes'].items()): return None
-        df = pd.read_csv(folder/'rows.csv', dtype=object, na_filter=False)
-        def array(o): return np.asarray(np.load(folder/o, mmap_mode='r')) if o in meta['sizes'] else None
-        images, votes, ok = array('images.npy'), array('votes.npy'), df.bad == ''
-        base, more = meta['base'] or f'{folder}/files', {k: meta[k] for k in ('doubt', 'unread')}
-        files = [os.path.join(base, o) for o in df.file[ok]] if images is None else None
-        return _Rows(df.drop(columns=['id', 'file']), images, files, df.id[ok].to_numpy(int), votes, said=tuple(meta['said']), **more)
+    try: return _loaded(folder)
     except (OSError, ValueError, KeyError, AttributeError): return None
 
 # %% ../nbs/12_read.ipynb #d91ae15f
@@ -936,20 +984,26 @@ def _cached(key, read, base=None):
     raise error
 
 # %% ../nbs/12_read.ipynb #7d000082
-def _raw(o): return bytes(o) if isinstance(o, (bytes, bytearray)) else np.asarray(o).tobytes() if not isinstance(o, str) else o.encode()
+def _raw(o): return o.encode() if isinstance(o, str) else o if isinstance(o, bytes) else np.asarray(o).tobytes()
+
+def _frame_rows_of(src):
+    "The rows of a DataFrame; pictures that have to become files do so in the cache"
+    rows = _read(src)
+    if rows.images is not None or all(isinstance(o, str) for o in rows.files): return rows
+    digest = hashlib.blake2b(rows.df.to_csv().encode(), digest_size=12)
+    for o in rows.files: digest.update(_raw(o))
+    return _cached(['frame', digest.hexdigest()], lambda _: rows)
 
 def _rows(src):
     "The rows of a source, from the cache if they are there"
+    if isinstance(src.given, pd.DataFrame): return _frame_rows_of(src)
     def read(work):
         src.work = work
         return _read(src)
-    if isinstance(src.given, pd.DataFrame):
-        rows = read(None)
-        if rows.images is not None or all(isinstance(o, str) for o in rows.files): return rows
-        digest = hashlib.blake2b(rows.df.to_csv().encode() + b''.join(map(_raw, rows.files)), digest_size=12).hexdigest()
-        return _cached(['frame', digest], lambda _: rows)
-    if not src.path: return _cached(['sample', src.classes, Path(sample_faces.__code__.co_filename).stat().st_mtime_ns], read)
-    if src.is_file and src.heads and src.heads[src.path.name].image != 'pixels': return read(None) # its images may change
+    drawn_by = Path(sample_faces.__code__.co_filename)
+    if not src.path: return _cached(['sample', src.classes, str(drawn_by), drawn_by.stat().st_mtime_ns], read)
+    one_list = src.is_file and src.heads and src.heads[src.path.name].image != 'pixels'
+    if one_list: return read(None) # its images may change
     return _cached([str(src.path), src.files], read, None if src.is_file else str(src.root))
 
 # %% ../nbs/12_read.ipynb #27fd97e2
@@ -971,7 +1025,8 @@ def _offer(df, source):
     n, first = _number_counts(df), df.name.groupby(df.label.map(_number)).first()
     found = _readings(n)
     if not found: return ''
-    table = pd.DataFrame({'images': pd.Series(n, dtype=object), 'the first': first, **{f'labels={k}': pd.Series(o) for k, o in found.items()}}).loc[list(n)]
+    columns = {'images': pd.Series(n, dtype=object), 'the first': first}
+    table = pd.DataFrame(columns | {f'labels={k}': pd.Series(o) for k, o in found.items()}).loc[list(n)]
     print(f'{source}: what the numbers may mean\n{table.fillna("").to_string()}')
     best = next(iter(found))
     shown = dict.fromkeys([best] if best == 'RAFDB' else [best, *[o for o in ('EMOTIONS8', 'AFFECTNET') if o in found]])
@@ -994,7 +1049,7 @@ def _why_word(label, known):
     "What to say about a word that is no emotion; `known` are all classes that it may be one of"
     near = get_close_matches(label.lower(), EMOTIONS8, n=1, cutoff=.75)
     hint = f'; labels={{{label!r}: {near[0]!r}}} reads it as that' if near else ''
-    return f'unknown label {label[:30]!r}, which is no emotion{hint}; emotions={_listed(known, 80)} makes it a class of your own'
+    return f'unknown label {label[:30]!r}, which is no emotion{hint}; emotions={_listed(known, 80)} makes it a class'
 
 # %% ../nbs/12_read.ipynb #7d000092
 def _doubt(rows, n):
@@ -1016,12 +1071,14 @@ def _meanings(rows, source, emotions, labels):
     if doubt: means = {o: '' if _number(o) else v for o, v in means.items()}
     strange = [o for o, v in means.items() if not v and o and not _number(o)]
     if strange and not any(means.values()) and not named and not any(map(_number, all_)):
-        raise FERError(f'{source}: none of the classes is an emotion; emotions={_listed(sorted(strange))} makes them the classes')
+        raise FERError(f'{source}: none of the classes is an emotion; '
+                       f'emotions={_listed(sorted(strange))} makes them the classes')
     known = [*emotion_vocab(filter(None, means.values())), *sorted(strange)]
     numbers = [o for o, v in means.items() if not v and _number(o)]
     why = {o: _why_number(numbers[0], df, meant, source, labels is None, doubt) for o in numbers[:1]}
     why |= {o: why[numbers[0]].replace(repr(numbers[0]), repr(o), 1) for o in numbers}
-    why |= {o: _why_word(o, known) for o in strange if not named} | ({'': 'the label is missing'} if '' in means else {})
+    why |= {o: _why_word(o, known) for o in strange if not named}
+    if '' in means: why[''] = 'the label is missing'
     return means, why
 
 # %% ../nbs/12_read.ipynb #7d000096
@@ -1044,7 +1101,8 @@ def _vote_rows(df, votes):
     number = name.map(lambda o: int((re.findall(r'\d+', o) or [-1])[-1])).to_numpy()
     first = votes.role.map({o: int((votes.role == o).to_numpy().argmax()) for o in votes.role.unique()})
     start = df.role.map(dict(zip(votes.role, first))).fillna(0).to_numpy(int)
-    return [np.where((o >= 0) & (o < len(votes)), o, -1) for o in (number, number - 1, number + start, number - 1 + start)]
+    ways = number, number - 1, number + start, number - 1 + start
+    return [np.where((o >= 0) & (o < len(votes)), o, -1) for o in ways]
 
 def _agree(df, votes, at, meant):
     "The share of labels that are the vote's majority, 0 if a split differs"
@@ -1061,8 +1119,8 @@ def _join_votes(rows, path, labels, source):
     ways, meant = _vote_rows(rows.df, votes), label_names(None if labels is FERPLUS else labels)
     share, at = max(((_agree(rows.df, votes, o, meant), o) for o in ways), key=lambda o: o[0])
     if share < .4:
-        raise FERError(f'{source}: the votes in {shorten(path, 60)} do not belong to these images, {share:.0%} of the labels agree and '
-                       '62 % would: give fer2013.csv in its original order, or files that are numbered by its rows')
+        raise FERError(f'{source}: the votes in {shorten(path, 60)} do not belong to these images, as {share:.0%} '
+                       'of the labels agree: give fer2013.csv in its own order, or files numbered by its rows')
     ten = np.where((at >= 0)[:, None], votes[_votes_names].to_numpy()[at], 0)
     return replace(rows, votes=ten)
 
@@ -1070,7 +1128,8 @@ def _by_votes(df, votes):
     "The table with the majority as label, and why rows without one are left out"
     label = pd.Series(majority(votes), df.index)
     why = dict(unknown='FER+: no majority for an emotion', NF='FER+: not a face')
-    left = label.map(lambda o: why.get(o, '')).where(votes.sum(1) > 0, 'FER+: there are no votes for it').where(df.bad == '', '')
+    left = label.map(lambda o: why.get(o, '')).where(votes.sum(1) > 0, 'FER+: there are no votes for it')
+    left = left.where(df.bad == '', '')
     return df.assign(label=label.where(left == '', ''), left=left)
 
 # %% ../nbs/12_read.ipynb #7d0000a1
@@ -1081,10 +1140,12 @@ def _groups_of(df, groups, source):
     if callable(groups): return np.array([str(groups(o)) for o in names], object)
     if '.' + groups in df: return df['.' + groups].astype(str).to_numpy(object)
     try: found = [re.search(groups, o) for o in names]
-    except re.error as e: raise FERError(f'groups={groups!r} is neither a column nor a regular expression ({e})') from None
+    except re.error as e:
+        raise FERError(f'groups={groups[:60]!r} is neither a column nor a regular expression ({e})') from None
     if not any(found):
-        cols = ', '.join(o[1:] for o in df.columns if o[0] == '.' and o not in ('.file', '.folder')) or 'none'
-        raise FERError(f'groups={groups!r} is found in no name, as in {shorten(names.iloc[0], 60)!r}, and is no column (there is {cols})')
+        cols = [o[1:] for o in df.columns if o[0] == '.' and o not in ('.file', '.folder')]
+        raise FERError(f'groups={groups[:60]!r} is found in no name, as in {shorten(names.iloc[0], 60)!r}, '
+                       f'and is no column (there is {shorten(", ".join(cols), 60) or "none"})')
     return np.array([o[o.re.groups and 1] if o else n for o, n in zip(found, names)], object)
 
 # %% ../nbs/12_read.ipynb #28fd97e2
@@ -1108,11 +1169,13 @@ def _splits(role, keep, protocol):
 def _check_learnable(data):
     "Raise if there is nothing to tell apart, or a class has nothing to learn from, or nothing else"
     if len(data.vocab) < 2:
-        raise FERError(f'there is only one class, {data.vocab[0]!r}: a classifier needs two; name others in emotions=[...]')
+        raise FERError(f'there is only one class, {data.vocab[0][:60]!r}: a classifier needs two; '
+                       'name others in emotions=[...], or give a folder with more')
     n, train = Counter(data.df.emotion), Counter(data.df.emotion[data.idxs('train')])
     for o in n:
         if train[o] and n[o] > 1: continue
-        raise FERError(f'{o!r} has {train[o]} images to train on and {n[o]} in all: add some, or name the other classes in emotions=[...]')
+        raise FERError(f'{o!r} has {train[o]} images to train on and {n[o]} in all: '
+                       'add some, or name the other classes in emotions=[...]')
     return data
 
 # %% ../nbs/12_read.ipynb #54f9800d
@@ -1120,7 +1183,8 @@ def _report_bad(df, source, bad):
     "Raise if rows are wrong, or say how many are left out"
     wrong = df[df.bad != '']
     if not len(wrong): return
-    first, more = f'{shorten(wrong.name.iloc[0], 60)}: {wrong.bad.iloc[0]}', f' (and {len(wrong)-1:,} more)'*(len(wrong) > 1)
+    first = f'{shorten(wrong.name.iloc[0], 60)}: {wrong.bad.iloc[0]}'
+    more = f' (and {len(wrong)-1:,} more)'*(len(wrong) > 1)
     if bad == 'raise' or len(wrong) == len(df):
         where = f" in {source}; bad='skip' leaves bad ones out"
         raise FERError(shorten(first, 298 - len(where + more)) + more + where)
@@ -1137,7 +1201,8 @@ def _say_rest(df, rows, source):
     for o in rows.said: print(f'{source}: {o}')
     for why, names in df.name.groupby(df.left.where(df.bad == '', ''), sort=False):
         if why: print(f'{source}: {len(names):,} of {len(df):,} left out ({why})')
-    if n := len(rows.unread): print(f'{source}: {n:,} file{"s" if n > 1 else ""} not read, such as {shorten(rows.unread[0], 60)}')
+    if n := len(rows.unread):
+        print(f'{source}: {n:,} file{"s" if n > 1 else ""} not read, such as {shorten(rows.unread[0], 60)}')
 
 # %% ../nbs/12_read.ipynb #7d0000a5
 def _say_copies(data, source):
@@ -1153,7 +1218,8 @@ def _say_groups(data, groups, source):
     "Say how many groups there are, and how many are on both sides of a split"
     splits = pd.Series(data.df.split.to_numpy()).groupby(groups).nunique()
     both = int((splits > 1).sum())
-    print(f'{source}: {len(splits):,} groups, ' + (f'{both:,} of them in more than one split of the source' if both else 'each in one split'))
+    where = f'{both:,} of them in more than one split of the source' if both else 'each in one split'
+    print(f'{source}: {len(splits):,} groups, {where}')
 
 # %% ../nbs/12_read.ipynb #7d0000a6
 def _with_emotions(rows, source, emotions, labels):
@@ -1179,16 +1245,8 @@ def _some(rows, df, keep):
     same = len(at) == len(rows.ids)
     images = rows.images if rows.images is None or same else rows.images[at]
     files = [rows.files[i] for i in at] if images is None else None
-    return replace(rows, df=df[keep], images=images, files=files, ids=rows.ids[at], votes=None if rows.votes is None else rows.votes[keep])
-
-# %% ../nbs/12_read.ipynb #5043eac6
-def _rows_of_data(data):
-    "`_Rows` of a `FERData`, with its emotions as they are"
-    df = _table(data.df.name, data.df.emotion, data.df.split).assign(left='', emotion=data.df.emotion)
-    return _Rows(df, data.images, data.paths, data.image_ids, data.votes, unread=[])
-
-def _nothing_to_do(data, emotions, protocol, votes):
-    return emotions is None and votes is None and protocol in ('official', data.protocol) and len(data.idxs('valid')) > 0
+    votes = None if rows.votes is None else rows.votes[keep]
+    return replace(rows, df=df[keep], images=images, files=files, ids=rows.ids[at], votes=votes)
 
 # %% ../nbs/12_read.ipynb #7d0000a7
 def _divide(rows, data, valid_pct, seed, groups):
@@ -1207,10 +1265,49 @@ def _without(data, drop):
     if not len(drop): return data
     gone = data.df['name'].isin([drop] if isinstance(drop, str) else list(drop)).to_numpy()
     if not gone.any():
-        raise FERError(f'drop: none of its {len(drop):,} names, such as {shorten(next(iter(drop)), 40)!r}, is an image of {shorten(data.source)}')
+        raise FERError(f'drop: none of its {len(drop):,} names, such as {shorten(next(iter(drop)), 40)!r}, '
+                       f'is an image of {shorten(data.source)}')
     some = data.subset(np.flatnonzero(~gone))
     for o in sorted({*data.df.split} - {*some.df.split}): raise FERError(f'drop: the {o} split would be empty')
     return _check_learnable(some)
+
+# %% ../nbs/12_read.ipynb #7d0000a9
+def _chosen(rows, df, vocab, protocol, source, problems):
+    "The rows that have a class of `vocab`, and the data that they make, in which no valid split is held out yet"
+    keep = ((df.bad == '') & df.emotion.isin(vocab)).to_numpy()
+    split, rows = _splits(df.role, keep, protocol), _some(rows, df, keep)
+    data = FERData(rows.df.assign(split=split[keep]), rows.images, rows.files, vocab, source, protocol, problems,
+                   rows.votes, rows.ids)
+    return rows, data
+
+def _read_source(source, emotions, protocol, bad, labels, votes):
+    "The rows and the data of anything but `FERData` as it is"
+    if isinstance(source, FERData): rows, name, full = _rows_of_data(source), shorten(source.source), source.source
+    else:
+        src = _found(source, emotions)
+        rows, name, full = _rows(src), str(src), str(src) if isinstance(source, pd.DataFrame) else str(source)
+    if votes is not None: rows = _join_votes(rows, votes, labels, name)
+    df = _with_emotions(rows, name, emotions, labels)
+    _report_bad(df, name, bad)
+    vocab = _choose({*df.emotion[df.bad == '']} - {''}, emotions)
+    _say_rest(df, rows, name)
+    return _chosen(rows, df, vocab, protocol, full, _problems(df, rows.unread))
+
+# %% ../nbs/12_read.ipynb #5043eac6
+def _rows_of_data(data):
+    "`_Rows` of a `FERData`, with its emotions as they are"
+    df = _table(data.df.name, data.df.emotion, data.df.split).assign(left='', emotion=data.df.emotion)
+    return _Rows(df, data.images, data.paths, data.image_ids, data.votes, unread=[])
+
+def _as_asked(data, emotions, protocol):
+    return emotions is None and protocol in ('official', data.protocol) and len(data.idxs('valid')) > 0
+
+def _narrow(data, emotions, protocol):
+    "The emotions asked for, and test rows as valid ones under `protocol='public+private'`"
+    rows = _rows_of_data(data)
+    vocab = data.vocab if emotions is None else _choose({*data.vocab}, emotions)
+    protocol = data.protocol if protocol == 'official' else protocol
+    return _chosen(rows, rows.df, vocab, protocol, data.source, data.problems)
 
 # %% ../nbs/12_read.ipynb #7d0000a8
 def _found(source, emotions):
@@ -1234,7 +1331,7 @@ def read_fer(
     valid_pct=0.2, # share of each class in train that is held out if the source has no valid split, between 0 and 1
     seed=42, # which ones are held out
     bad='raise', # what to do about bad rows: 'raise' an error that names the first, or 'skip' them
-    labels=None, # what labels mean: list for 0, 1, 2 ..., dict, or a name such as 'AFFECTNET'; None for FER2013's, or FER+'s with `votes`
+    labels=None, # what labels mean: list for 0, 1 ..., dict, or name in `numberings`; None for FER2013's, or `votes`
     groups=None, # what stays on one side of a split: a column, a regular expression, or a function of the file's name
     votes=None, # path of FER+'s fer2013new.csv, for a source in FER2013's order
     drop=() # names of images to leave out, such as `audit.blank | audit.leaks`
@@ -1243,22 +1340,12 @@ def read_fer(
     check_name('protocol', protocol, ('official', 'public+private'))
     check_name('bad', bad, ('raise', 'skip'))
     if not 0 < valid_pct < 1: raise FERError(f'valid_pct is {valid_pct}, and must be a share between 0 and 1')
-    emotions, old = None if emotions is None else listify(emotions), source if isinstance(source, FERData) else None
-    if old and _nothing_to_do(old, emotions, protocol, votes): return _without(old, drop)
-    src = old or _found(source, emotions)
-    rows, name = (_rows_of_data(old), old.source or 'the data') if old else (_rows(src), str(src))
-    if votes is not None: rows = _join_votes(rows, votes, labels, name)
-    df = rows.df if old and votes is None else _with_emotions(rows, name, emotions, labels)
-    _report_bad(df, name, bad)
-    vocab = old.vocab if old and emotions is None and votes is None else _choose({*df.emotion[df.bad == '']} - {''}, emotions)
-    _say_rest(df, rows, name)
-    keep = ((df.bad == '') & df.emotion.isin(vocab)).to_numpy()
-    split, kept = _splits(df.role, keep, protocol), _some(rows, df, keep)
-    problems = _problems(df, rows.unread) if not old else old.problems
-    where = old.source if old else name if isinstance(source, pd.DataFrame) else str(source)
-    data = FERData(kept.df.assign(split=split[keep]), kept.images, kept.files, vocab, where,
-                   old.protocol if old and protocol == 'official' else protocol, problems, kept.votes, kept.ids)
-    return _without(_divide(kept, data, valid_pct, seed, groups), drop)
+    emotions = None if emotions is None else listify(emotions)
+    if isinstance(source, FERData) and votes is None:
+        if _as_asked(source, emotions, protocol): return _without(source, drop)
+        rows, data = _narrow(source, emotions, protocol)
+    else: rows, data = _read_source(source, emotions, protocol, bad, labels, votes)
+    return _without(_divide(rows, data, valid_pct, seed, groups), drop)
 
 # %% ../nbs/12_read.ipynb #df599004
 def fetch_fer()->Path: # path of the folder, for `read_fer`
