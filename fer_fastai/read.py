@@ -214,7 +214,7 @@ def _first(names, known): return next((o for o in known if o in names), None)
 
 def _fields(line, sep=b','):
     "The fields of one line of CSV, as bytes"
-    if b'"' not in line: return [o.strip() for o in line.split(sep)]
+    if b'"' not in line or b'\0' in line: return [o.strip() for o in line.split(sep)]
     return [o.strip().encode() for o in next(csv.reader([line.decode(errors='replace')], delimiter=sep.decode()))]
 
 def _no_data(head):
@@ -223,7 +223,7 @@ def _no_data(head):
     if head.startswith(b'version https://git-lfs'):
         return 'this is a pointer of Git LFS, not the data: run git lfs pull'
     utf16 = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or head.count(0) > len(head)/3 > 2
-    code = 'utf-16-be' if head[:1] == b'\0' else 'utf-16'
+    code = 'utf-16' if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else f'utf-16-{"lb"[head[0] == 0]}e'
     save = f"pd.read_csv(path, encoding='{code}').to_csv('utf8.csv', index=False)"
     return f'this is text in UTF-16: save it as UTF-8, as by {save}' if utf16 else ''
 
@@ -235,7 +235,8 @@ class _Head:
         self.trouble = _no_data(line)
         line = line.removeprefix(codecs.BOM_UTF8)
         self.sep = max((b',', b';', b'\t'), key=line.count)
-        self.names = [] if self.trouble else [o.decode(errors='replace') for o in _fields(line, self.sep)]
+        try: self.names = [] if self.trouble else [o.decode(errors='replace') for o in _fields(line, self.sep)]
+        except csv.Error: self.names = [] # no text
         self.columns = {o.lower(): i for i, o in enumerate(self.names)}
         self.label, self.image = _first(self.columns, _label_columns), _first(self.columns, _image_columns)
 
@@ -468,7 +469,7 @@ def _check_parents(src, df):
                        'name them train, validation and test, or put all into one folder train')
 
 def _read_folders(src):
-    "Folders of images, one for each emotion, below folders for the splits if there are any"
+    "Folders of images: one for each emotion, below folders for the splits if there are any"
     if not src.images: return
     df = _index_folder(src.images)
     _check_parents(src, df)
@@ -605,6 +606,8 @@ def _arrow_table(path, where):
     "The DataFrame in a Parquet or Arrow file, with its classes by name"
     try: import pyarrow as pa, pyarrow.parquet as pq
     except ImportError: raise FERError(f'{where} needs pyarrow to be read: pip install pyarrow') from None
+    head = _head_of(path)
+    if not head or head.startswith(b'version '): raise FERError(f'{where}: {_no_data(head)}')
     def arrow():
         with pa.memory_map(str(path)) as f:
             try: return pa.ipc.open_stream(f).read_all()
@@ -799,7 +802,7 @@ def _word_of_file(name):
     return found.pop() if len(found) == 1 else None
 
 def _read_words(src):
-    "Files that are called after an emotion, as happy_001.jpg is"
+    "Pictures that are called after an emotion: happy_001.jpg"
     labels = [_word_of_file(o) for o in src.images]
     if not all(labels) or len({*labels}) < 2 or _has_classes(src.images): return
     folders = {o: ('', o.split('/')) for o in {o.rpartition('/')[0] for o in src.images}}
@@ -948,16 +951,20 @@ def _keep(picture, path):
     else: open_image(picture).save(to)
     return str(to)
 
-def _below(file, base): return os.path.relpath(file, base) if PurePath(file).is_relative_to(base) else file
+def _place(file, own, base):
+    "Where a file is, as text: below the folder of the source, or after // below the cache's own, or anywhere"
+    for mark, o in ('//', own), ('', base):
+        if o and PurePath(file).is_relative_to(o): return mark + os.path.relpath(file, o)
+    return file
 
 def _save(folder, rows, base):
-    "Write what was read into a folder of the cache; `base` is where its files are, None for the folder's own `files`"
+    "Write what was read into a folder of the cache; `base` is the folder of the source, '' if it is none"
     df, own, ok = rows.df.assign(id='', file=''), folder/'files', rows.df.bad == ''
     df.loc[ok, 'id'] = rows.ids.astype(str)
     if rows.images is not None: np.save(folder/'images.npy', rows.images)
     else:
         files = [o if isinstance(o, str) else _keep(o, own/f'{i:06d}') for i, o in enumerate(rows.files)]
-        df.loc[ok, 'file'] = [_below(o, base or own) for o in files]
+        df.loc[ok, 'file'] = [_place(o, own, base) for o in files]
     if rows.votes is not None: np.save(folder/'votes.npy', rows.votes)
     df.to_csv(folder/'rows.csv', index=False)
     sizes = {o.name: o.stat().st_size for o in folder.iterdir() if o.is_file()}
@@ -970,9 +977,10 @@ def _loaded(folder):
     if any((folder/k).stat().st_size != v for k, v in sizes.items()): return None
     def array(o): return np.asarray(np.load(folder/o, mmap_mode='r')) if o in sizes else None
     df, images = pd.read_csv(folder/'rows.csv', dtype=object, na_filter=False), array('images.npy')
-    ok, base = df.bad == '', meta['base'] or f'{folder}/files'
+    ok = df.bad == ''
+    def file(o): return f'{folder}/files/{o[2:]}' if o.startswith('//') else os.path.join(meta['base'], o)
     return _Rows(df.drop(columns=['id', 'file']), images, ids=df.id[ok].to_numpy(int), votes=array('votes.npy'),
-                 files=[os.path.join(base, o) for o in df.file[ok]] if images is None else None,
+                 files=[file(o) for o in df.file[ok]] if images is None else None,
                  said=tuple(meta['said']), doubt=meta['doubt'], unread=meta['unread'])
 
 def _open(folder):
@@ -981,7 +989,7 @@ def _open(folder):
     except (OSError, ValueError, KeyError, AttributeError): return None
 
 # %% ../nbs/12_read.ipynb #d91ae15f
-def _cached(key, read, base=None):
+def _cached(key, read, base=''):
     "What `read(folder)` reads, from the cache if it is there; `folder` is where it may unpack"
     folder = cache_dir()/hashlib.blake2b(json.dumps([_cache_version, key]).encode(), digest_size=12).hexdigest()
     rows = _open(folder)
@@ -1016,9 +1024,9 @@ def _rows(src):
         return _read(src)
     drawn_by = Path(sample_faces.__code__.co_filename)
     if not src.path: return _cached(['sample', src.classes, str(drawn_by), drawn_by.stat().st_mtime_ns], read)
-    one_list = src.is_file and src.heads and not _kind(src.path) and src.heads[src.path.name].image != 'pixels'
+    one_list = src.is_file and not _kind(src.path) and src.heads and src.heads[src.path.name].image != 'pixels'
     if one_list: return read(None) # its images may change
-    return _cached([str(src.path), src.files], read, None if src.is_file else str(src.root))
+    return _cached([str(src.path), src.files], read, '' if src.is_file else str(src.root))
 
 # %% ../nbs/12_read.ipynb #27fd97e2
 def _listed(names, n=90):
@@ -1034,30 +1042,34 @@ def _number_counts(df):
     n = Counter(filter(None, df.label.map({o: _number(o) for o in df.label.unique()})))
     return {k: n[k] for k in sorted(n, key=int)}
 
-def _offer(df, source):
-    "Print what the numbers in a table may mean, and give a hint for the message"
-    n, first = _number_counts(df), df.name.groupby(df.label.map(_number)).first()
-    found = _readings(n)
+def _hint(df, found):
+    "What the first rows are by the numberings that may be meant, for a message"
     if not found: return ''
-    columns = {'images': pd.Series(n, dtype=object), 'the first': first}
-    table = pd.DataFrame(columns | {f'labels={k}': pd.Series(o) for k, o in found.items()}).loc[list(n)]
-    print(f'{source}: what the numbers may mean\n{table.fillna("").to_string()}')
     best = next(iter(found))
     shown = dict.fromkeys([best] if best == 'RAFDB' else [best, *[o for o in ('EMOTIONS8', 'AFFECTNET') if o in found]])
     rows = list(dict.fromkeys(filter(None, df.label.map(_number))))[:3]
     return '; '.join(f'labels={k} (first rows: {", ".join(found[k][o] for o in rows)})' for k in shown)
 
+def _show_readings(df, found, source):
+    "Print what the numbers in a table may mean"
+    n, first = _number_counts(df), df.name.groupby(df.label.map(_number)).first()
+    columns = {'images': pd.Series(n, dtype=object), 'the first': first}
+    table = pd.DataFrame(columns | {f'labels={k}': pd.Series(o) for k, o in found.items()}).loc[list(n)]
+    print(f'{source}: what the numbers may mean\n{table.fillna("").to_string()}')
+
 # %% ../nbs/12_read.ipynb #7d000091
-def _why_number(label, df, meant, source, default, doubt):
-    "What to say about a number that means nothing, and whether another numbering may be meant"
+def _why_number(label, df, meant, default, doubt):
+    "What to say about a number that means nothing, and the numberings that may be meant"
     known = ', '.join(f'{k} {v}' for k, v in list(meant.items())[:8])
-    if not default: return f'unknown label {label!r}; labels says {shorten(known, 80)}', False
-    hint = _offer(df, source)
-    if '0' not in (n := _number_counts(df)) and '1' in n:
+    if not default: return f'unknown label {label!r}; labels says {shorten(known, 80)}', {}
+    n = _number_counts(df)
+    found = _readings(n)
+    hint = _hint(df, found)
+    if '0' not in n and '1' in n:
         doubt = doubt or 'the numbers begin at 1 here'
         hint += ("; or " if hint else '') + "give a list: labels=[None, 'surprise', 'fear', ...]"
-    if not hint: return f'unknown label {label!r}; the numbers are {known}', False
-    return f'unknown label {label!r}; {doubt or "say what the numbers mean"}: {hint}', True
+    if not hint: return f'unknown label {label!r}; the numbers are {known}', {}
+    return f'unknown label {label!r}; {doubt or "say what the numbers mean"}: {hint}', found
 
 def _why_word(label, known):
     "What to say about a word that is no emotion; `known` are all classes that it may be one of"
@@ -1087,6 +1099,7 @@ def _meanings(rows, source, emotions, labels):
     strange = sorted(o for o, v in means.items() if not v and o and not _number(o))
     if strange and not named and not any(means.values()) and not any(map(_number, all_)):
         _refuse_classes(strange, source)
+    if strange and named and not any(means.values()): check_name('class', named[0], strange)
     known = [*emotion_vocab(filter(None, means.values())), *strange]
     why |= {o: _why_word(o, known) for o in strange if not named}
     if '' in means: why[''] = rows.doubt or 'the label is missing'
@@ -1103,9 +1116,10 @@ def _why_numbers(df, means, meant, source, default, doubt):
     "{number: what is wrong with it}; raise if the numbers as a whole may mean something else"
     numbers = [o for o, v in means.items() if not v and _number(o)]
     if not numbers: return {}
-    text, hint = _why_number(numbers[0], df, meant, source, default, doubt)
+    text, found = _why_number(numbers[0], df, meant, default, doubt)
     rows = df.name[df.label.isin(numbers)]
-    if hint and (doubt or len(rows) > 3):
+    if found and (doubt or len(rows) > 3):
+        _show_readings(df, found, source)
         raise FERError(f'{shorten(rows.iloc[0], 50)}: {text} (and {len(rows)-1:,} more) in {shorten(source, 60)}')
     return {o: text.replace(repr(numbers[0]), repr(o), 1) for o in numbers}
 
@@ -1342,18 +1356,27 @@ def _narrow(data, emotions, protocol):
     return _chosen(rows, rows.df, vocab, protocol, data.source, data.problems)
 
 # %% ../nbs/12_read.ipynb #7d0000a8
+def _to_frame(table):
+    "The DataFrame of a `Dataset` of Hugging Face, or of another table, with its classes by name"
+    df = table.to_pandas()
+    for col, o in (getattr(table, 'features', None) or {}).items():
+        if names := getattr(o, 'names', None): df[col] = [None if _missing(i) or i < 0 else names[int(i)] for i in df[col]]
+    return df
+
 def _found(source, emotions):
     "The `_Source` that is meant"
     takes = "read_fer takes a CSV, a folder of images, an archive, Parquet, a DataFrame, FERData, or 'sample'"
+    if hasattr(source, 'to_pandas'): source = _to_frame(source)
     if isinstance(source, pd.DataFrame): return _Source(source)
     if not isinstance(source, (str, os.PathLike)): raise FERError(f'{takes}, not {type(source).__name__}')
     if str(source) == 'sample': return _Source('sample', EMOTIONS8 if 'contempt' in (emotions or ()) else EMOTIONS)
     if re.match(r'\w\w+://|data:', str(source)):
         raise FERError(f'{shorten(source, 80)} is an address: download what is there, and give the file or folder')
-    try: path = Path(source).expanduser()
-    except RuntimeError as e: raise FERError(f'{shorten(source)}: {e}') from None
-    if not path.exists(): raise FileNotFoundError(f'{shorten(path)}: there is no such file or folder; {takes}')
-    return _Source(path.resolve())
+    try: path, there = Path(source).expanduser(), Path(source).expanduser().exists()
+    except (RuntimeError, OSError, ValueError) as e: # no home, or too long a name
+        raise FileNotFoundError(f'{shorten(source)}: there is no such file or folder ({shorten(e, 40)}); {takes}') from None
+    if not there: raise FileNotFoundError(f'{shorten(path)}: there is no such file or folder; {takes}')
+    return _Source(path.resolve(), shown=shorten(source))
 
 # %% ../nbs/12_read.ipynb #5dcbd719
 def read_fer(
