@@ -207,9 +207,10 @@ def _try_size(model, xb, arch):
                        'give another size, or a network with fewer layers') from e
     finally: model.train()
 
-def _try_batch(model, xb, arch):
-    if len(xb) == 1 and any(isinstance(m, bn_types) for m in model.modules()):
-        raise FERError(f'bs=1: {arch} has batch norms, which cannot learn from a single image: bs=2 or more')
+def _try_batch(model, dls, arch):
+    if dls.train.bs != 1 or not any(isinstance(m, bn_types) for m in model.modules()): return
+    more = 'give bs=2 or more' if dls.train.n > 1 else 'give more than one training face'
+    raise FERError(f'bs=1: {arch} has batch norms, which need at least 2 images in a batch: {more}')
 
 def _cross_entropy(weights, label_smoothing, device):
     weights = None if weights is None else torch.tensor(weights, device=device)
@@ -237,7 +238,7 @@ def fer_learner(
     args = dict(arch=arch, n_out=len(dls.vocab), n_in=xb.shape[1], head=head, pool=pool)
     args = {k: o for k,o in args.items() if o is not None}
     model = fer_model(**args, pretrained=pretrained)
-    _try_batch(model, xb, arch)
+    _try_batch(model, dls, arch)
     _try_size(model, xb, arch)
     loss_func = loss_func or _cross_entropy(class_weights, label_smoothing, dls.device)
     learn = Learner(dls, model, loss_func, metrics=metrics, splitter=splitter or arch_splitter(arch),
