@@ -137,7 +137,7 @@ def _teacher(model, learn):
         if its[k] != here[k]:
             raise FERError(f"teacher {b.name}: its {k} are {its[k]} and the student's are {here[k]}; "
                            'they must be the same')
-    return load_fer_net(b.path).net
+    return load_fer_net(b).net
 
 # %% ../nbs/26_train.ipynb #67d9e64b
 def _learner(dls, data, r, cbs):
