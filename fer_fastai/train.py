@@ -93,13 +93,6 @@ def _net_size(recipe):
         raise FERError(f'size={recipe.size}: {recipe.arch} takes images of {fixed} px only; leave size out')
     return recipe.size or fixed
 
-def _check_batch(learn, arch):
-    "Batch norm cannot learn from a single image"
-    norms = torch.nn.modules.batchnorm._BatchNorm
-    if learn.dls.bs > 1 or not any(isinstance(o, norms) for o in learn.model.modules()): return
-    more = 'give bs=2 or more' if learn.dls.train.n > 1 else 'give more than one training face'
-    raise FERError(f'bs=1: {arch} has batch norms, which need at least 2 images in a batch: {more}')
-
 # %% ../nbs/26_train.ipynb #4603a16f
 def _with_input(r, start):
     "The recipe with the input of the bundle `start` for what it leaves open"
@@ -136,7 +129,7 @@ def _teacher(model, learn):
         if its[k] != here[k]:
             raise FERError(f"teacher {b.name}: its {k} are {its[k]} and the student's are {here[k]}; "
                            'they must be the same')
-    return load_fer_net(b.path).net
+    return load_fer_net(b).net
 
 # %% ../nbs/26_train.ipynb #67d9e64b
 def _learner(dls, data, r, cbs):
@@ -159,7 +152,6 @@ def recipe_learner(
     pre = fer_preprocess(data, _net_size(r), r.mode, r.channels, r.stats)
     drawn = class_weights(data) if r.weighted_sampler else None
     learn = _learner(fer_dls(data, pre, r.augment, r.bs, path=path, weights=drawn), data, r, cbs)
-    _check_batch(learn, r.arch)
     if start: _start_from(learn, start)
     if r.teachers: learn.add_cb(Distill([_teacher(o, learn) for o in r.teachers], r.distill))
     return learn.fast_precision()
