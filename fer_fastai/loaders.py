@@ -171,14 +171,9 @@ class FaceDL(TfmdDL):
         samps # positions in `dataset`
     ):
         "Give batches of `TensorFace` and, if there are labels, `TensorCategory`"
-<<<<<<< HEAD
         face,items = self.dataset.tls[0].tfms.fs[0],self.dataset.items
         data = face.data
-        if data is None or not all(isinstance(o, (int, np.integer)) for o in items):
-=======
-        data,items = self.dataset.tls[0].tfms.fs[0].data,self.dataset.items
         if data is None or hasattr(items, 'columns') or not all(isinstance(o, (int, np.integer)) for o in items):
->>>>>>> main
             yield from super().create_batches(samps)
             return
         rows,labelled = np.asarray(items),len(self.dataset.tls) > 1
