@@ -294,6 +294,7 @@ def images(self:FERInterpretation,
     raise FERError('there are no images to show: from_learner and from_data know them; '
                    'or give FERInterpretation dl=')
 
+# %% ../nbs/24_interpret.ipynb #03b05819
 @patch
 def plot_top_losses(self:FERInterpretation,
     k=9, # number of images
@@ -370,6 +371,7 @@ def _confidence_bins(interp, bins):
     low,high = _wilson(k, n)
     return mid/n, k/n, [(k/n - low).clip(0), (high - k/n).clip(0)], (np.flatnonzero(ok) + .5)/bins, n/n.sum()
 
+# %% ../nbs/24_interpret.ipynb #ac3b2442
 @patch
 def plot_calibration(self:FERInterpretation,
     bins=10 # number of bins, of equal width in confidence
