@@ -12,7 +12,8 @@ Modules:
 
 - `fer_fastai.audit`: What a data set hides: copies, conflicting labels, empty pictures, and labels that are probably wrong
 - `fer_fastai.data`: Faces with their emotions and splits, as one object
-- `fer_fastai.interpret`: How good a network is, how sure we can be of that, and where it is wrong"""
+- `fer_fastai.interpret`: How good a network is, how sure we can be of that, and where it is wrong
+- `fer_fastai.read`: Read faces with their emotions and splits, whatever they come in"""
 
 __version__ = "0.1.0"
 
