@@ -9,7 +9,9 @@ __all__ = ['make_app', 'fer_app', 'export_space']
 
 # %% ../nbs/35_app.ipynb #8b80ba80
 import base64, html, io, json, os, re, shutil, sys, time
+from copy import copy
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -19,9 +21,9 @@ from PIL import Image
 from .core import FERError, atomic, shorten
 from .bundle import Bundle
 from .draw import annotate, face_color
-from .faces import crop_face, find_faces
+from .faces import Faces, crop_face, find_faces
 from .images import image_size, open_image
-from .predict import FER, Faces
+from .predict import FER
 from .video import Tracker
 
 # %% ../nbs/35_app.ipynb #321b9d85
@@ -93,17 +95,18 @@ def _frame(photos, fer):
     import pandas as pd
     return pd.DataFrame([row for o in photos for row in o.rows()], columns=fer.columns)
 
-def _remark(row):
-    "What there is to say about a photo in its own row of the table"
-    if row.error: return row.error.removeprefix(row.file).lstrip(': ')
-    return re.sub('(; )?faces by .*', '', row.note) or ('' if row.face == row.face else 'no face')
+def _remark(found):
+    "What there is to say about a photo in its rows of the table"
+    if found.error: return found.error.removeprefix(found.file).lstrip(': ')
+    return found.note or ('' if found else 'no face')
 
-def _shown(df, labels):
-    "What the page shows of a table"
+def _shown(photos, fer):
+    "The table as the page shows it"
+    df = _frame(photos, fer)
     res = df[['file', 'face', 'emotion']].astype(object)
     res['face'] = [str(int(o) + 1) if o == o else '' for o in df.face]
-    for k in labels: res[k] = [f'{o:.0%}' if o == o else '' for o in df[k]]
-    res['remark'] = [_remark(o) for o in df.itertuples()]
+    for k in fer.labels: res[k] = [f'{o:.0%}' if o == o else '' for o in df[k]]
+    res['remark'] = [_remark(o) for o in photos for _ in o or [0]]
     return res.fillna('').rename(columns=dict(file='photo'))
 
 def _link(df):
@@ -111,13 +114,19 @@ def _link(df):
     return f'<a class="fer-link" download="faces.csv" href="{uri}">Download the table (CSV)</a>'
 
 # %% ../nbs/35_app.ipynb #4e83284f
+def _live(fer):
+    "The same predictor for the camera: faces before it are large, and large faces are found fast"
+    fer = copy(fer)
+    fer.detector = partial(find_faces, detector=fer.detector, min_size=.15)
+    return fer
+
 class _Watch:
     "What one visitor's camera has shown"
     def __init__(self): self.track,self.told,self.now,self.since = Tracker(),None,None,0.
 
     def look(self, fer, img, t):
         "The faces in a frame at `t` seconds"
-        return self.track(fer(img, find_faces(img, min_size=.15)), t)
+        return self.track(fer(img), t)
 
     def news(self, seen, t, stays=.8):
         "The emotion of the largest face, once it has changed and stayed for some seconds"
@@ -131,13 +140,14 @@ class _Watch:
 # %% ../nbs/35_app.ipynb #a631dd1c
 def _name(model): return 'fer48, built in' if model is None else Bundle(model).name
 
-def _load(models):
-    "Name of each model to its predictor and what its card says"
+def _load(models, detector=None):
+    "Name of each model to its predictor, its predictor for the camera, and what its card says"
     res = {}
     for o in [*listify(models), None]:
         name = _name(o)
         if name in res: raise FERError(f'two models are called {name}, after their folders: rename one')
-        res[name] = FER(o),_about(Bundle(o).card)
+        fer = FER(o, detector)
+        res[name] = fer,_live(fer),_about(fer.bundle.card)
     return res
 
 # %% ../nbs/35_app.ipynb #61c7d6f9
@@ -189,7 +199,7 @@ def _refusal(body, page):
     if not all(_is_own(o, page.upload_file_set) for o in _named(body)): return 403,'this file was not uploaded here'
 
 # %% ../nbs/35_app.ipynb #7d4faf7f
-_closed = re.compile(r'(/gradio_api)?/(run|api|call|proxy=|component_server|process_recording|monitoring)')
+_closed = re.compile(r'(/gradio_api)?/(run|api|call|proxy=|component_server|process_recording|monitoring|deep_link)')
 
 class _Guard:
     "In front of the page's server: what a request may name, and how much it may send"
@@ -281,9 +291,9 @@ def _theme(gr):
 # %% ../nbs/35_app.ipynb #16797d27
 _how = dict(preprocess=False, api_visibility='private')
 
-def _pick(models, name):
+def _pick(models, name, live=False):
     "The predictor that a visitor has chosen; another name gets the first one"
-    return models.get(str(name), next(iter(models.values())))[0]
+    return models.get(str(name), next(iter(models.values())))[live]
 
 # %% ../nbs/35_app.ipynb #91593ea7
 def _photo_look(gr, page, fer, data):
@@ -330,8 +340,8 @@ def _many_look(gr, page, fer, data, progress):
         img,found = _one(fer, o, page)
         photos.append(found)
         if img: pictures.append((_drawing(img, found, 1000), found.file))
-    df = _frame(photos, fer)
-    return pictures,_total(photos) + _link(df),gr.update(value=_shown(df, fer.labels), visible=True)
+    table = gr.update(value=_shown(photos, fer), visible=True)
+    return pictures,_total(photos) + _link(_frame(photos, fer)),table
 
 def _many_tab(gr, page, models, picker):
     with gr.Row(equal_height=True):
@@ -374,7 +384,7 @@ def _live_tab(gr, models, picker):
                   padding=False, elem_id='now')
     watch = gr.State(_Watch())
 
-    def look(data, name, watch): return _live_look(gr, _pick(models, name), data, watch)
+    def look(data, name, watch): return _live_look(gr, _pick(models, name, live=True), data, watch)
     live.stream(look, [live, picker, watch], [live, watch, now], **_how, postprocess=False, stream_every=.04,
                 time_limit=120, concurrency_limit=4, show_progress='hidden')
     def tell(watch):
@@ -395,11 +405,12 @@ For each face, how probable it is that people who label such pictures would give
 Pictures go to the computer that runs this page and nowhere else. It deletes what was uploaded within half an hour."""
 
 def make_app(
-    models=None # a model as `Bundle` takes it, or a list, to choose from besides the one that ships with the package
+    models=None, # a model as `Bundle` takes it, or a list, to choose from besides the one that ships with the package
+    detector=None # what looks for faces, as `find_faces` takes it; None for the best one here
 ): # `gr.Blocks`
     "Make the page, to put it into an app of your own"
     gr = _gradio()
-    models = _load(models)
+    models = _load(models, detector)
     names = list(models)
     with gr.Blocks(analytics_enabled=False, title='Facial expressions', fill_width=True, delete_cache=_kept) as page:
         with gr.Row(equal_height=True, elem_classes='fer-head'):
@@ -411,8 +422,8 @@ def make_app(
         with gr.Tab('Camera'): _live_tab(gr, models, picker)
         with gr.Tab('About'), gr.Column(elem_classes='fer-about'):
             gr.Markdown(_limits)
-            about = gr.Markdown(models[names[0]][1])
-            picker.change(lambda o: models.get(str(o), ('', ''))[1], picker, about, **_how)
+            about = gr.Markdown(models[names[0]][2])
+            picker.change(lambda o: models.get(str(o), ('', '', ''))[2], picker, about, **_how)
     return page
 
 # %% ../nbs/35_app.ipynb #0f176bdd
@@ -420,13 +431,14 @@ def fer_app(
     models=None, # a model as `Bundle` takes it, or a list, to choose from besides the one that ships with the package
     port=None, # of the page; None for the first free one from 7860
     share=False, # give the page a public address for three days, through Gradio's servers
-    browser=False # open the page in the browser of this machine
+    browser=False, # open the page in the browser of this machine
+    detector=None # what looks for faces, as `find_faces` takes it; None for the best one here
 ): # `gr.Blocks`; its `close()` ends the page
     "Open the page for photos and the camera"
     if port is not None and not 1 <= port <= 65535: raise FERError(f'port={port}: give a number from 1 to 65535')
     gr = _gradio()
     from starlette.middleware import Middleware
-    page = make_app(models).queue(max_size=32, default_concurrency_limit=2, api_open=False)
+    page = make_app(models, detector).queue(max_size=32, default_concurrency_limit=2, api_open=False)
     page.launch(server_port=port, share=share, inbrowser=browser, max_file_size=_max_megabytes*2**20, theme=_theme(gr),
                 css=_css, footer_links=[], run_history=False, ssr_mode=False, enable_monitoring=False, num_workers=0,
                 app_kwargs=dict(middleware=[Middleware(_Guard, page=page)]))

@@ -25,9 +25,9 @@ from PIL import Image
 from . import __version__
 from .core import FERError, atomic, check_name, sha256, shorten, write_json
 from .draw import annotate
-from .faces import detector_name
+from .faces import Faces, detector_name
 from .images import image_size, image_suffixes, video_suffixes
-from .predict import FER, Faces
+from .predict import FER
 
 # %% ../nbs/33_folders.ipynb #c558cafa
 def _walk(folder, skip, suffixes):
@@ -266,8 +266,9 @@ def _to_parquet(lines, path, schema):
 
 # %% ../nbs/33_folders.ipynb #5881a4df
 def _settings(fer, faces, tta, draw):
-    return dict(model=sha256(fer.path), labels=fer.labels, preprocess=str(fer.pre),
-                detector=detector_name(fer.detector), faces=faces, tta=tta, draw=draw and os.path.abspath(draw), version=__version__)
+    detector = detector_name(fer.detector)
+    return dict(model=sha256(fer.path), labels=fer.labels, preprocess=str(fer.pre), detector=detector, faces=faces,
+                tta=tta, draw=draw and os.path.abspath(draw), version=__version__)
 
 def _chain(link, names):
     "A hash of all names so far, from the hash of those before"

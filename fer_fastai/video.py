@@ -27,8 +27,8 @@ from PIL import ImageDraw
 
 from .core import FERError, atomic, check_name, shorten
 from .draw import annotate, emotion_colors, face_color, font, ink
-from .faces import find_faces, iou
-from .predict import FER, Face
+from .faces import Face, find_faces, iou
+from .predict import FER
 
 # %% ../nbs/34_video.ipynb #5ac88e43
 def _silently(kind, *args):
@@ -149,7 +149,7 @@ class Tracker:
 # %% ../nbs/34_video.ipynb #9c641f90
 def _centre(face):
     "The middle of a face's points, or of its box"
-    if getattr(face, 'points', None) is not None: return np.mean(face.points, 0)
+    if face.points: return np.mean(face.points, 0)
     return np.array([face.box[0] + face.box[2]/2, face.box[1] + face.box[3]/2])
 
 def _same(box, track, time):
