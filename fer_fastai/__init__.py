@@ -20,6 +20,7 @@ Modules:
 - `fer_fastai.folders`: Photos by the thousand: into a table and into drawings, over all cores and over many machines
 - `fer_fastai.interpret`: How good a network is, how sure we can be of that, and where it is wrong
 - `fer_fastai.predict`: What a network says about the faces in a picture
+- `fer_fastai.read`: Read faces with their emotions and splits, whatever they come in
 - `fer_fastai.recipes`: Every choice of a training run, under a name and as plain data
 - `fer_fastai.tune`: Search for the settings of a recipe, on all cores of a machine or on a whole cluster
 - `fer_fastai.video`: Expressions over time: the faces of a video or a camera, followed from frame to frame"""
