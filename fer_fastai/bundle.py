@@ -1,6 +1,6 @@
 r"""A trained model is a folder that any tool can read and that runs no code
 
-Training ends with a *bundle*, and prediction begins with one. It is a folder: `config.json` says what the numbers of the network mean, `model.onnx` and `model.safetensors` hold the network, `README.md` is its card. This is the one that ships with the package:
+Training ends with a *bundle*, and prediction begins with one. It is a folder: `config.json` says what the numbers of the network mean, `model.onnx` and `model.safetensors` hold the network, and `README.md` is its card. This is the one that ships with the package:
 
 ```python
 from fer_fastai.bundle import Bundle
@@ -62,16 +62,18 @@ def _names(o): return isinstance(o, list) and all(isinstance(v, str) for v in o)
 
 def _sums(o):
     "Whether these are checksums of files in the bundle itself"
-    return isinstance(o, dict) and all(isinstance(v, str) and k == Path(k).name and k not in ('', '..') for k,v in o.items())
+    def ok(k, v): return isinstance(v, str) and k == Path(k).name and k not in ('', '..')
+    return isinstance(o, dict) and all(ok(k, v) for k,v in o.items())
 
 def _check_config(path, config):
     "Raise a `FERError` for the first field of config.json that cannot be"
-    kinds = dict(format=lambda o: isinstance(o, int), labels=_names, preprocess=lambda o: isinstance(o, dict), files=_sums)
+    kinds = dict(format=lambda o: isinstance(o, int), labels=_names, files=_sums,
+                 preprocess=lambda o: isinstance(o, dict))
     for k,ok in kinds.items():
         if not isinstance(config, dict) or k not in config:
             raise FERError(f'{path}: there is no "{k}" in it, so this is no model of fer_fastai')
         if not ok(config[k]):
-            raise FERError(f'{path}: "{k}" is {shorten(repr(config[k]))}, which no model has: copy it again')
+            raise FERError(f'{path}: "{k}" is {shorten(repr(config[k]))}, which cannot be right: copy the model again')
     if config['format'] > _format:
         raise FERError(f'{path}: the model has format {config["format"]} and this version reads up to {_format}: '
                        'pip install -U fer_fastai')
@@ -94,7 +96,7 @@ def _read_config(folder):
 class Bundle:
     "A trained model: a folder with its network, what the numbers of the network mean, and its card"
     def __init__(self,
-        model=None # folder of a bundle or run, a file in it, a shipped model's name, or a `Bundle`; None for the default
+        model=None # folder of a bundle or run, a file in it, name of a shipped model, or `Bundle`; None for the default
     ):
         if isinstance(model, Bundle):
             vars(self).update(vars(model)) # found and checked already
@@ -149,9 +151,10 @@ def onnx_session(
     options.log_severity_level = 3
     options.add_session_config_entry('session.force_spinning_stop', '1')
     if threads: options.intra_op_num_threads = threads
-    try: return ort.InferenceSession(source if isinstance(source, bytes) else str(source), options, providers=['CPUExecutionProvider'])
+    raw = isinstance(source, bytes)
+    try: return ort.InferenceSession(source if raw else str(source), options, providers=['CPUExecutionProvider'])
     except Exception as e:
-        name = 'the file' if isinstance(source, bytes) else shorten(source)
+        name = 'the file' if raw else shorten(source)
         raise FERError(f'{name} is no ONNX model that onnxruntime can load: {shorten(e)}') from e
 
 # %% ../nbs/02_bundle.ipynb #cd3008f8
