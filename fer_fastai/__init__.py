@@ -22,7 +22,7 @@ Modules:
 - `fer_fastai.images`: Open a picture of any kind, and bring a face to the form that a network takes
 - `fer_fastai.interpret`: How good a network is, how sure we can be of that, and where it is wrong
 - `fer_fastai.predict`: What a network says about the faces in a picture
-- `fer_fastai.read`: Read faces with their emotions and splits, whatever they come in
+- `fer_fastai.read`: Read faces with their emotions and splits, in whatever form you have them
 - `fer_fastai.recipes`: Every choice of a training run, under a name and as plain data
 - `fer_fastai.sample`: Drawn faces: a data set that needs no download
 - `fer_fastai.tune`: Search for the settings of a recipe, on all cores of a machine or on a whole cluster
