@@ -189,7 +189,7 @@ def _refusal(body, page):
     if not all(_is_own(o, page.upload_file_set) for o in _named(body)): return 403,'this file was not uploaded here'
 
 # %% ../nbs/35_app.ipynb #7d4faf7f
-_closed = re.compile(r'(/gradio_api)?/(run|api|call|proxy=|component_server|process_recording|monitoring)')
+_closed = re.compile(r'(/gradio_api)?/(run|api|call|proxy=|component_server|process_recording|monitoring|deep_link)')
 
 class _Guard:
     "In front of the page's server: what a request may name, and how much it may send"
