@@ -207,7 +207,7 @@ def stretch_levels(
     hi # the level that becomes 255
 )->np.ndarray: # uint8, the same shape
     "Stretch the contrast of a picture"
-    return np.uint8(((picture.astype(np.float32) - lo)*(255/(int(hi) - int(lo))) + .5).clip(0, 255))
+    return np.uint8(((picture.astype(np.float32) - lo)*255/(int(hi) - int(lo))).round().clip(0, 255))
 
 # %% ../nbs/01_images.ipynb #b6fae33e
 @dataclass(frozen=True)
@@ -256,16 +256,22 @@ def __call__(self:Preprocess,
     return self.stretched(np.atleast_3d(np.asarray(img))[None])[0]
 
 @patch
+def flat(self:Preprocess,
+    faces # uint8, shape (faces, ...)
+)->np.ndarray: # their positions
+    "Find the faces that are dark or flat, so that their contrast is stretched"
+    lo,hi = gray_levels(faces) if self.stretch else np.zeros((2, 1))
+    return np.flatnonzero((lo < hi) & (hi - lo < self.stretch))
+
+@patch
 def stretched(self:Preprocess,
     faces # uint8, shape (faces, ...)
 )->np.ndarray: # the same array if no face needs it
     "Stretch the contrast of faces that are dark or flat"
-    if not self.stretch: return faces
-    lo,hi = gray_levels(faces)
-    rows = np.flatnonzero((lo < hi) & (hi - lo < self.stretch))
+    rows = self.flat(faces)
     if not len(rows): return faces
     res = faces.copy()
-    for i in rows: res[i] = stretch_levels(faces[i], lo[i], hi[i])
+    for i,*levels in zip(rows, *gray_levels(faces[rows])): res[i] = stretch_levels(faces[i], *levels)
     return res
 
 @patch

@@ -131,7 +131,7 @@ def _unlike(there, here):
 def _teacher(model, learn):
     "The network of a bundle, if it sees and answers the same as the learner's"
     b = Bundle(model)
-    its = dict(labels=b.labels, preprocess=replace(b.pre, margin=learn.pre.margin))
+    its = dict(labels=b.labels, preprocess=replace(b.pre, margin=learn.pre.margin, stretch=learn.pre.stretch))
     here = dict(labels=list(learn.dls.vocab), preprocess=learn.pre)
     for k in here:
         if its[k] != here[k]:
