@@ -62,11 +62,13 @@ def _names(o): return isinstance(o, list) and all(isinstance(v, str) for v in o)
 
 def _sums(o):
     "Whether these are checksums of files in the bundle itself"
-    return isinstance(o, dict) and all(isinstance(v, str) and k == Path(k).name and k not in ('', '..') for k,v in o.items())
+    if not isinstance(o, dict): return False
+    return all(isinstance(v, str) and k == Path(k).name and k not in ('', '..') for k,v in o.items())
 
 def _check_config(path, config):
     "Raise a `FERError` for the first field of config.json that cannot be"
-    kinds = dict(format=lambda o: isinstance(o, int), labels=_names, preprocess=lambda o: isinstance(o, dict), files=_sums)
+    kinds = dict(format=lambda o: isinstance(o, int), labels=_names,
+                 preprocess=lambda o: isinstance(o, dict), files=_sums)
     for k,ok in kinds.items():
         if not isinstance(config, dict) or k not in config:
             raise FERError(f'{path}: there is no "{k}" in it, so this is no model of fer_fastai')
@@ -149,9 +151,10 @@ def onnx_session(
     options.log_severity_level = 3
     options.add_session_config_entry('session.force_spinning_stop', '1')
     if threads: options.intra_op_num_threads = threads
-    try: return ort.InferenceSession(source if isinstance(source, bytes) else str(source), options, providers=['CPUExecutionProvider'])
+    raw = isinstance(source, bytes)
+    try: return ort.InferenceSession(source if raw else str(source), options, providers=['CPUExecutionProvider'])
     except Exception as e:
-        name = 'the file' if isinstance(source, bytes) else shorten(source)
+        name = 'the file' if raw else shorten(source)
         raise FERError(f'{name} is no ONNX model that onnxruntime can load: {shorten(e)}') from e
 
 # %% ../nbs/02_bundle.ipynb #cd3008f8

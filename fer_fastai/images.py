@@ -173,7 +173,7 @@ def _source(img, name):
     return path, name or shorten(path), path.suffix.lower()
 
 def open_image(
-    img, # path, bytes, open binary file, PIL image, array or tensor: (height, width) with 1, 3 or 4 channels at the end if any; uint8, uint16, or floats 0 to 1
+    img, # path, bytes, open binary file, PIL image, tensor or array (height, width, channels if any): uint8, uint16, floats 0 to 1
     name=None # what messages call the picture; None for its file's name
 )->Image.Image: # 'L' or 'RGB', upright; `info['note']` says so if it is one frame of several
     "Open a picture of any kind, upright, in gray or RGB"
@@ -219,7 +219,7 @@ class Preprocess:
     mean:tuple = (0.5,) # mean of each channel of the network's input, for pixels from 0 to 1; one for each channel
     std:tuple = (0.5,) # standard deviation of each channel
     margin:float = 0. # what is added on each side of a detected face, as a share of the face's side
-    stretch:int = 0 # a face is stretched to 0 to 255 if its levels, without 1 % at each end, span less than this; 0 for never
+    stretch:int = 0 # contrast is stretched if a face's levels, without 1 % at each end, span less than this; 0 for never
 
     def __post_init__(self):
         for k in ('mean', 'std'): object.__setattr__(self, k, _per_channel(k, getattr(self, k)))
@@ -231,7 +231,7 @@ class Preprocess:
         if len(self.mean) != len(self.std):
             raise FERError(f'Preprocess: there are {len(self.mean)} means and {len(self.std)} standard deviations')
         if len(self.mean) not in ((1, 3) if self.mode == 'L' else (3,)):
-            raise FERError(f'Preprocess: {self.mode!r} images and {len(self.mean)} channels do not go together: '
+            raise FERError(f'Preprocess: {self.mode!r} images and {len(self.mean)} channels do not fit: '
                            'gray images have 1 or 3, RGB has 3')
 
     @property
