@@ -112,6 +112,20 @@ def test_video_in_a_folder(photo, tmp_path):
     assert predict('.', '--out', 'a.csv', '--draw', 'drawn', cwd=tmp_path)[0] == 0
     assert 'fer_video' in table(tmp_path/'a.csv').error[0] and [o.name for o in (tmp_path/'drawn').iterdir()] == ['two.jpg']
 
+def test_crops(tmp_path):
+    "Small square pictures without a face are probably crops, and the hint works when it is typed"
+    for i in range(2): Image.fromarray(np.random.default_rng(i).integers(0, 255, (48, 48), dtype=np.uint8)).save(tmp_path/f'{i}.png')
+    code,out,err = predict('.', cwd=tmp_path)
+    assert (code, err) == (0, '') and out[0] == '0.png: no face found; if this small picture is a face already, use --faces crop'
+    assert predict('.', '--out', 'a.csv', cwd=tmp_path)[1][0].endswith('; if the photos are faces already, use --faces crop')
+    assert [o.startswith(f'{i}.png: face 1 of 1: ') for i,o in enumerate(predict('.', '--faces', 'crop', cwd=tmp_path)[1])] == [True]*2
+
+def test_detectors(photo, tmp_path):
+    fails(photo, '--detector', 'yunett', message="unknown detector 'yunett': did you mean 'yunet'?")
+    for o in 'yunet', 'haar':
+        assert predict(photo, '--detector', o, '--out', f'{o}.csv', cwd=tmp_path)[0] == 0
+        assert table(tmp_path/f'{o}.csv').note.tolist() == [f'faces by {o}']*2
+
 def test_home_and_addresses(photo, tmp_path):
     (tmp_path/'two.jpg').write_bytes(photo.read_bytes())
     assert len(predict('~/two.jpg', env=dict(os.environ, HOME=str(tmp_path)))[1]) == 2
