@@ -1,17 +1,23 @@
-"""Detector and network together: FER2013's crops pasted in larger pictures, found, cut out and read, beside the same crops given directly.
+"""Detector and network together: FER2013's crops pasted into larger pictures, found, cut out and read, beside the same crops given directly.
 
-    python benchmarks/wild.py DATA [--n 500] [--margins 0 0.05 0.1 0.15 0.2] [--seed 0] [--out FOLDER]
+    python benchmarks/wild.py DATA [--n 500] [--margins 0 0.05 0.1] [--turn 0] [--detector yunet] [--seed 0] [--out FOLDER]
 
-DATA is FER2013 in any form that `read_fer` takes as an array; n images of its validation split are drawn. Each lies at a random place of a picture
-three times as wide, which is then enlarged (bicubic) until the face has 48 to 384 px; the places are the same for every size. Around the crop its
-border pixels go on outwards, as where `crop_face` runs over a picture's edge, and fade within half a crop into the border's mean gray. So no edge
-shows where the crop ends, and there is nothing else to find: false faces are those in and around the crop, and real backgrounds have more.
-A face is found where a box and the crop's square share at least 0.3 of their union: FER2013's squares are themselves looser and tighter than
-that of a detector by so much. A picture that is enlarged and cut out again is interpolated twice, which is part of the difference.
+DATA is FER2013 in any form that `read_fer` takes as an array. We take n images of its validation split. Each lies at a
+random place of a picture three times as wide. The picture is then enlarged (bicubic) until the face has 48 to 384 px,
+and turned by --turn degrees. The places are the same for every size. Around the crop its border pixels go on outwards,
+as in `crop_face` at a picture's edge, and fade within half a crop into the border's mean gray. So no edge shows where
+the crop ends, and there is nothing else to find: false faces are those in and around the crop. Real backgrounds have
+more of them.
 
-Printed are by size: the share found, false faces a picture, and of the found ones the accuracy given directly (`faces='crop'`) and by the whole path
-(`faces='detect'`), with their difference in points and its paired standard error; the same difference for other margins around the same boxes;
-and where the boxes lie. --out also writes wild.md in that folder."""
+A face is found if a box and the crop's square share at least 0.3 of their union. FER2013's squares are themselves
+looser and tighter than those of a detector by so much. A picture that is enlarged and cut out again is interpolated
+twice, which is part of the difference.
+
+We print by size: the share found, false faces a picture, and of the found ones the accuracy of the crop given directly
+(`faces='crop'`) and of the whole path (`faces='detect'`), with their difference in points and its paired standard error.
+The last columns are the differences with tta, against the crop without it, and in a picture darkened to 12 %. Further
+tables have the difference for other margins around the same boxes, and where the boxes lie. --out also writes wild.md
+in that folder."""
 import argparse, time
 from copy import copy
 from dataclasses import replace
@@ -20,8 +26,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fer_fastai.read import read_fer
+from fer_fastai.faces import iou
 from fer_fastai.predict import FER
+from fer_fastai.read import read_fer
+from timing import markdown, report
 
 sizes = 48,64,96,192,384
 
@@ -36,62 +44,68 @@ def scene(face, rng):
     border = np.concatenate([face[0], face[-1], face[1:-1, 0], face[1:-1, -1]]).mean()
     return Image.fromarray(np.uint8(a + fade*(border - a) + .5)),np.array([x, y, n, n])
 
-def overlap(a, b):
-    "What two boxes share, of their union"
-    both = np.prod(np.clip(np.minimum(a[:2]+a[2:], b[:2]+b[2:]) - np.maximum(a[:2], b[:2]), 0, None))
-    return both/(a[2]*a[3] + b[2]*b[3] - both)
+def turned(img, box, angle):
+    "The picture turned around the middle of the box, filled with the gray of its corner"
+    if not angle: return img
+    x,y,w,h = box
+    return img.rotate(angle, Image.Resampling.BICUBIC, center=(x + w/2, y + h/2), fillcolor=img.getpixel((0, 0)))
 
 def look(fer, nets, img, true):
-    "The found face's emotion, those that `nets` see in its box, and where it lies, or None if none is found; and how many other faces are"
+    "What is read of the face that is found: the whole path, with tta, in the dark, by each of `nets`; where its box lies; other faces"
     faces = fer(img)
-    best = max(faces, key=lambda o: overlap(np.array(o.box), true), default=None)
-    if best is None or overlap(np.array(best.box), true) < .3: return None,len(faces)
+    best = max(faces, key=lambda o: iou(o.box, true), default=None)
+    if best is None or iou(best.box, true) < .3: return None,None,len(faces)
     x,y,w,h = best.box
     place = [(x + w/2 - true[0])/true[2] - .5, (y + h/2 - true[1])/true[3] - .5, w/true[2]]
-    return (best.emotion, *(o(img, faces=[best.box])[0].emotion for o in nets), place),len(faces)-1
+    dark = img.point(lambda v: v*.12)
+    read = [best, fer(img, [best], tta=True)[0], fer(dark, [best])[0], *(o(img, [best])[0] for o in nets)]
+    return [o.emotion for o in read],place,len(faces)-1
 
 def points(right, direct):
     "A paired difference in points and its standard error"
     d = 100*(right.astype(float) - direct)
     return f'{d.mean():+.2f} ± {d.std(ddof=1)/len(d)**.5:.2f}'
 
+def at_size(size, fer, nets, scenes, truth, direct, args):
+    "Three rows: what is found and read at this size of the face, what other margins change, where the boxes lie"
+    k,start = size/48,time.perf_counter()
+    looks = []
+    for img,box in scenes:
+        img = img.resize([round(o*k) for o in img.size], Image.Resampling.BICUBIC)
+        looks.append(look(fer, nets, turned(img, k*box, args.turn), k*box))
+    found = np.array([o[0] is not None for o in looks])
+    emotions,places,_ = zip(*(o for o,ok in zip(looks, found) if ok))
+    path,tta,dark,*others = np.array(emotions).T == truth[found]
+    seen = direct[found]
+    print(f'{size} px: {time.perf_counter() - start:.0f} s', flush=True)
+    name = dict(size=f'{size} px')
+    return ({**name, 'found': f'{found.mean():.1%}', 'false faces a picture': f'{np.mean([o[2] for o in looks]):.3f}',
+             'given directly': f'{seen.mean():.2%}', 'whole path': f'{path.mean():.2%}', 'difference in points': points(path, seen),
+             'with tta': points(tta, seen), 'in the dark': points(dark, seen)},
+            name | {f'{m:g}': points(o, seen) for m,o in zip(args.margins, others)},
+            name | {k: f'{m:.3f} ({s:.3f})' for k,m,s in zip(('to the right', 'downwards', 'width'), np.mean(places, 0), np.std(places, 0, ddof=1))})
+
 def main(args):
-    data,fer = read_fer(args.data),FER()
+    data,fer = read_fer(args.data),FER(detector=args.detector)
     nets = [copy(fer) for _ in args.margins]
     for net,margin in zip(nets, args.margins): net.pre = replace(fer.pre, margin=margin)
     rng = np.random.default_rng(args.seed)
     rows = rng.permutation(data.idxs('valid'))[:args.n]
     scenes,truth = [scene(o, rng) for o in data.images[rows]],data.df.emotion[rows].to_numpy()
     direct = np.array([o[0].emotion for o in fer(data.images[rows], faces='crop')]) == truth
-    table,margins,places = [],[],[]
-    for size in sizes:
-        k,start = size/data.images.shape[1],time.perf_counter()
-        looks = [look(fer, nets, img.resize([round(o*k) for o in img.size], Image.Resampling.BICUBIC), k*box) for img,box in scenes]
-        found,false = np.array([o is not None for o,_ in looks]),np.mean([o for _,o in looks])
-        *emotions,place = zip(*(o for o,_ in looks if o is not None))
-        path,*others = np.array(emotions) == truth[found]
-        seen = direct[found]
-        table.append(f'| {size} px | {found.mean():.1%} | {false:.3f} | {seen.mean():.2%} | {path.mean():.2%} | {points(path, seen)} |')
-        margins.append(f'| {size} px | ' + ' | '.join(points(o, seen) for o in others) + ' |')
-        mean,sd = np.mean(place, 0),np.std(place, 0, ddof=1)
-        places.append(f'| {size} px | ' + ' | '.join(f'{m:.3f} ({s:.3f})' for m,s in zip(mean, sd)) + ' |')
-        print(f'{size} px: {time.perf_counter() - start:.0f} s', flush=True)
-    head = lambda *names: ['| ' + ' | '.join(names) + ' |', '|' + '---|'*len(names)]
-    lines = [f'n = {len(rows):,} of the validation split, {direct.mean():.2%} of them right when given directly; margin {fer.pre.margin:g}', '',
-             *head('size', 'found', 'false faces a picture', 'given directly', 'whole path', 'difference in points'), *table, '',
-             'The difference by the margin around the same boxes:', '', *head('size', *(f'{o:g}' for o in args.margins)), *margins, '',
-             'Where the boxes lie, in sides of the true square, mean (standard deviation):', '',
-             *head('size', 'to the right', 'downwards', 'side'), *places]
-    print('\n'.join(lines))
-    if args.out:
-        args.out.mkdir(parents=True, exist_ok=True)
-        (args.out/'wild.md').write_text('\n'.join(lines) + '\n', encoding='utf-8')
+    table,margins,places = zip(*(at_size(o, fer, nets, scenes, truth, direct, args) for o in sizes))
+    report(f'n = {len(rows):,} of the validation split, {direct.mean():.2%} of them right when given directly; margin {fer.pre.margin:g}',
+           markdown(table), 'The difference by the margin around the same boxes:', markdown(margins),
+           'Where the boxes lie, in sides of the true square, mean (standard deviation):', markdown(places),
+           file=args.out and args.out/'wild.md')
 
 if __name__ == '__main__':
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument('data')
     p.add_argument('--n', type=int, default=500)
     p.add_argument('--margins', type=float, nargs='+', default=[0, .05, .1, .15, .2])
+    p.add_argument('--turn', type=float, default=0)
+    p.add_argument('--detector')
     p.add_argument('--seed', type=int, default=0)
     p.add_argument('--out', type=Path)
     main(p.parse_args())

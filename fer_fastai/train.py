@@ -9,7 +9,7 @@ __all__ = ['train_fer', 'fit_to_data', 'recipe_learner', 'suggest_lr', 'Run', 'f
 
 # %% ../nbs/26_train.ipynb #83933c59
 import itertools, json, random, shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -130,13 +130,13 @@ def _unlike(there, here):
 # %% ../nbs/26_train.ipynb #382ebdfb
 def _teacher(model, learn):
     "The network of a bundle, if it sees and answers the same as the learner's"
-    b = Bundle(model)
-    its = dict(labels=b.labels, preprocess=replace(b.pre, margin=learn.pre.margin, stretch=learn.pre.stretch))
-    here = dict(labels=list(learn.dls.vocab), preprocess=learn.pre)
-    for k in here:
-        if its[k] != here[k]:
-            raise FERError(f"teacher {b.name}: its {k} are {its[k]} and the student's are {here[k]}; "
-                           'they must be the same')
+    b,labels = Bundle(model),list(learn.dls.vocab)
+    if b.labels != labels:
+        raise FERError(f"teacher {b.name}: its labels are {shorten(b.labels)} and the student's are {shorten(labels)}; "
+                       'they must be the same')
+    its,here = asdict(replace(b.pre, margin=learn.pre.margin)),asdict(learn.pre)
+    if diff := [f'{k}={its[k]} and not {here[k]}' for k in its if its[k] != here[k]]:
+        raise FERError(f'teacher {b.name} sees faces in another way than the student: {shorten(", ".join(diff))}')
     return load_fer_net(b).net
 
 # %% ../nbs/26_train.ipynb #67d9e64b
@@ -330,7 +330,7 @@ def _check_same(self:Run, new):
                        'so there is nothing to continue: choose another folder')
     a,b = self.settings(),new.settings()
     if diff := [f'{k} was {a.get(k)!r} and is {b.get(k)!r}' for k in {**a, **b} if a.get(k) != b.get(k)]:
-        raise FERError(f'out={shorten(self.path)} cannot be resumed: {shorten("; ".join(diff), 180)}')
+        raise FERError(f'out={shorten(self.path)} cannot be resumed: {shorten("; ".join(diff), 160)}')
 
 @patch
 def _sweep(self:Run):
