@@ -1,4 +1,4 @@
-"""How good is it, and where is it wrong: scores with their interval, tables, plots and the report of a run
+"""How good a network is, how sure we can be of that, and where it is wrong
 
 Docs: https://fer-fastai.github.io/fer_fastai/interpret.html.md"""
 
@@ -6,7 +6,7 @@ Docs: https://fer-fastai.github.io/fer_fastai/interpret.html.md"""
 
 # %% auto #0
 __all__ = ['calibration_error', 'brier_score', 'with_temperature', 'fit_temperature', 'fer_scores', 'MirrorTTA',
-           'FERInterpretation', 'plot_losses', 'Comparison', 'compare', 'show_figure', 'write_report', 'report_page']
+           'FERInterpretation', 'Comparison', 'compare', 'plot_losses', 'show_figure', 'write_report', 'report_page']
 
 # %% ../nbs/24_interpret.ipynb #b9462760
 import math
@@ -25,6 +25,7 @@ from fastcore.xml import Pre
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from PIL import Image
 from scipy.optimize import minimize_scalar
+from scipy.special import ndtri
 from scipy.stats import binomtest
 
 from .audit import image_stats, votes_for_label
@@ -39,8 +40,8 @@ def calibration_error(
     probs, # probabilities, array of shape (images, classes)
     targs, # class numbers, array of shape (images,)
     bins=15 # number of bins, of equal width in confidence
-)->float: # expected calibration error, from 0 (what is said comes true) to 1
-    "Mean distance between confidence and accuracy"
+)->float: # expected calibration error, from 0 (the probabilities come true) to 1
+    "Compute the mean distance between confidence and accuracy"
     conf,right = probs.max(1),probs.argmax(1) == targs
     bin_ = np.minimum((conf*bins).astype(int), bins-1)
     return float(np.abs(np.bincount(bin_, weights=right - conf)).sum()/len(targs))
@@ -49,7 +50,7 @@ def brier_score(
     probs, # probabilities, array of shape (images, classes)
     targs # class numbers, array of shape (images,)
 )->float: # from 0 (always sure and right) to 2 (always sure and wrong)
-    "Mean squared distance between the probabilities and what is true"
+    "Compute the mean squared distance between the probabilities and the truth"
     return float(((probs - np.eye(probs.shape[1])[targs])**2).sum(1).mean())
 
 # %% ../nbs/24_interpret.ipynb #e7a38f09
@@ -59,7 +60,7 @@ def with_temperature(
     probs, # probabilities, array of shape (images, classes)
     temperature # the logits are divided by it
 )->np.ndarray: # probabilities of the same shape
-    "What a softmax gives after its logits were divided by a temperature"
+    "Change probabilities as if their logits had been divided by a temperature"
     p = probs.clip(np.finfo(np.float32).tiny).astype(float)**(1/temperature)
     return p/p.sum(1, keepdims=True)
 
@@ -67,32 +68,45 @@ def fit_temperature(
     probs, # probabilities, array of shape (images, classes)
     targs # class numbers, array of shape (images,)
 )->float: # from 0.1 to 10
-    "The temperature with which probabilities have the lowest log loss"
+    "Find the temperature with which probabilities have the lowest log loss"
     loss = lambda log_t: _log_losses(with_temperature(probs, np.exp(log_t)), targs).mean()
     return float(np.exp(minimize_scalar(loss, bounds=np.log((0.1, 10)), method='bounded').x))
 
 # %% ../nbs/24_interpret.ipynb #3c05beb6
+def _wilson(k, n):
+    "The 95 % intervals of `k` out of `n`, numbers or arrays; NaN for none of none"
+    z,n = ndtri(.975),np.where(np.asarray(n) > 0, n, np.nan)
+    mid,half = (k + z*z/2)/(n + z*z), z/(n + z*z)*np.sqrt(k*(n - k)/n + z*z/4)
+    low,high = np.minimum(mid - half, k/n),np.maximum(mid + half, k/n) # rounding must not leave `k/n` outside
+    return np.maximum(low, 0), np.minimum(high, 1)
+
 def _number(x): return None if np.isnan(x) else float(x)
 
 def _per_class(preds, targs, vocab):
     stats = skm.precision_recall_fscore_support(targs, preds, labels=range(len(vocab)), zero_division=np.nan)
-    return {str(v): dict(n=int(n), precision=_number(p), recall=_number(r), f1=_number(f)) for v,p,r,f,n in zip(vocab, *stats)}
+    return {str(v): dict(n=int(n), precision=_number(p), recall=_number(r), f1=_number(f))
+            for v,p,r,f,n in zip(vocab, *stats)}
 
 def _mean(per_class, k): return float(np.mean([o[k] for o in per_class.values() if o[k] is not None]))
 
 # %% ../nbs/24_interpret.ipynb #9fd4b5f0
+def _accuracy(right):
+    "How many there are, how many are right, and the share with its interval, which nothing at all does not have"
+    n,correct = len(right),int(right.sum())
+    low,high = _wilson(correct, n)
+    return dict(n=n, correct=correct, accuracy=correct/n if n else None,
+                accuracy_low=_number(low), accuracy_high=_number(high))
+
 def fer_scores(
     probs, # probabilities, array of shape (images, classes)
     targs, # class numbers, array of shape (images,)
     vocab # names of the classes, in order
 )->dict: # can be written as JSON; rates go from 0 to 1, `per_class` has a dict for each name
-    "Accuracy with its 95 % interval, and the other scores of a classifier"
-    preds,n = probs.argmax(1),len(targs)
-    if not n: raise FERError('no images to score: the split is empty')
-    correct = int((preds == targs).sum())
-    low,high = binomtest(correct, n).proportion_ci(method='wilson')
+    "Compute the accuracy with its 95 % interval, and the other scores of a classifier"
+    preds = probs.argmax(1)
+    if not len(targs): raise FERError('no images to score: the split is empty')
     per_class = _per_class(preds, targs, vocab)
-    return dict(n=n, correct=correct, accuracy=correct/n, accuracy_low=float(low), accuracy_high=float(high),
+    return dict(**_accuracy(preds == targs),
                 balanced_accuracy=_mean(per_class, 'recall'), macro_f1=_mean(per_class, 'f1'),
                 ece=calibration_error(probs, targs), brier=brier_score(probs, targs),
                 log_loss=float(_log_losses(probs, targs).mean()), per_class=per_class)
@@ -114,7 +128,7 @@ class FERInterpretation:
         vocab, # names of the classes, in order
         split='valid', # name of the split, for titles and reports
         tta=False, # are the probabilities averaged over mirror images?
-        in_train=None, # which images stand in the train split too, as `FERData.in_train` says; None where that is not known
+        in_train=None, # which images are in the train split too, as `FERData.in_train` says; None for unknown
         dl=None, # the fastai `DataLoader` predicted from, which can show its images; None for no images
         data=None, # the `FERData` that was predicted, which knows names, images and votes; None if that is not known
         rows=None # which of its rows, int array of shape (images,)
@@ -123,22 +137,7 @@ class FERInterpretation:
         store_attr()
         self.preds,self.losses = probs.argmax(1),_log_losses(probs, targs)
 
-@patch(cls_method=True)
-def from_learner(cls:FERInterpretation,
-    learn, # a trained fastai `Learner`
-    ds_idx=1, # which of `learn.dls`, where no `dl` is given: 1 for valid, 2 for test
-    dl=None, # a `DataLoader` with labels, such as `learn.dls.test_dl(items, with_labels=True)`
-    split=None, # name of the split; None for train, valid or test by `ds_idx`
-    tta=False, # average with the mirror image? The network runs twice
-    in_train=None # which images stand in the train split too, bool array of shape (images,)
-)->FERInterpretation:
-    "Predict all images of a split, once"
-    split = split or (('train', 'valid', 'test')[ds_idx] if dl is None else 'own')
-    if dl is None: dl = learn.dls[ds_idx].new(shuffle=False, drop_last=False)
-    probs,targs = learn.get_preds(dl=dl, act=lambda o: o.float().softmax(1), cbs=MirrorTTA() if tta else None)
-    if targs is None: raise FERError(f'split {split!r} has no labels to score against: pass with_labels=True to test_dl')
-    return cls(probs.numpy(), targs.numpy(), list(learn.dls.vocab), split, tta, in_train, dl, *_source_of(dl))
-
+# %% ../nbs/24_interpret.ipynb #514d92cb
 def _source_of(dl):
     "The `FERData` behind a loader and the rows that it gives, or None twice"
     tls = getattr(dl.dataset, 'tls', None)
@@ -147,12 +146,29 @@ def _source_of(dl):
     known = isinstance(data, FERData) and all(isinstance(o, (int, np.integer)) for o in rows)
     return (data, np.asarray(rows, int)) if known else (None, None)
 
+@patch(cls_method=True)
+def from_learner(cls:FERInterpretation,
+    learn, # a trained fastai `Learner`
+    ds_idx=1, # which of `learn.dls` if there is no `dl`: 1 for valid, 2 for test
+    dl=None, # a `DataLoader` with labels, such as `learn.dls.test_dl(items, with_labels=True)`
+    split=None, # name of the split; None for train, valid or test by `ds_idx`
+    tta=False, # average with the mirror image? The network runs twice
+    in_train=None # which images are in the train split too, bool array of shape (images,)
+)->FERInterpretation:
+    "Predict all images of a split, once"
+    split = split or (('train', 'valid', 'test')[ds_idx] if dl is None else 'own')
+    if dl is None: dl = learn.dls[ds_idx].new(shuffle=False, drop_last=False)
+    probs,targs = learn.get_preds(dl=dl, act=lambda o: o.float().softmax(1), cbs=MirrorTTA() if tta else None)
+    if targs is None:
+        raise FERError(f'split {split!r} has no labels to score against: pass with_labels=True to test_dl')
+    return cls(probs.numpy(), targs.numpy(), list(learn.dls.vocab), split, tta, in_train, dl, *_source_of(dl))
+
 # %% ../nbs/24_interpret.ipynb #b8a153d9
 @patch
 def calibrated(self:FERInterpretation,
     temperature # as `fit_temperature` finds it
 )->FERInterpretation:
-    "The same predictions with the confidence that a temperature gives them"
+    "Change the confidence of the predictions by a temperature"
     return self._but(probs=with_temperature(self.probs, temperature))
 
 @patch
@@ -166,7 +182,7 @@ def only(self:FERInterpretation,
     mask, # bool array of shape (images,)
     split=None # what to call them; None for the same name
 )->FERInterpretation:
-    "Some of the images"
+    "Keep some of the images"
     at = lambda o: None if o is None else np.asarray(o)[mask]
     return self._but(probs=self.probs[mask], targs=self.targs[mask], in_train=at(self.in_train), rows=at(self.rows),
                      dl=None, split=split or self.split)
@@ -174,24 +190,17 @@ def only(self:FERInterpretation,
 # %% ../nbs/24_interpret.ipynb #9b2657e6
 @patch
 def report(self:FERInterpretation)->dict: # that of `fer_scores`, after `split` and `tta`
-    "All scores, with the split that they were measured on"
+    "Compute all scores, and say on what they were measured"
     scores = fer_scores(self.probs, self.targs, self.vocab)
-    if self.in_train is not None and not self.in_train.all():
-        unseen = fer_scores(self.probs[~self.in_train], self.targs[~self.in_train], self.vocab)
-        scores['unseen'] = {k: unseen[k] for k in ('n', 'correct', 'accuracy', 'accuracy_low', 'accuracy_high')}
+    if self.in_train is not None:
+        scores['unseen'] = _accuracy((self.preds == self.targs)[~np.asarray(self.in_train, bool)])
     return dict(split=self.split, tta=self.tta, **scores)
 
 # %% ../nbs/24_interpret.ipynb #c5d1e0a8
 @patch
 def confusion_matrix(self:FERInterpretation)->np.ndarray: # counts, shape (actual classes, predicted classes)
-    "How often each class was taken for each"
+    "Count how often each class was taken for each"
     return skm.confusion_matrix(self.targs, self.preds, labels=range(len(self.vocab)))
-
-def _wilson(k, n):
-    "The 95 % intervals of `k` out of `n`, arrays; NaN for none of none"
-    z,n = 1.959964,np.where(n > 0, n, np.nan)
-    mid,half = (k + z*z/2)/(n + z*z), z/(n + z*z)*np.sqrt(k*(n - k)/n + z*z/4)
-    return (mid - half).clip(0, 1), (mid + half).clip(0, 1)
 
 def _f1_interval(cm, seed=0, times=2000):
     "The 95 % interval of each class's F1, by drawing as many images from the confusion matrix, again and again"
@@ -202,7 +211,7 @@ def _f1_interval(cm, seed=0, times=2000):
 
 @patch
 def table(self:FERInterpretation)->pd.DataFrame: # a row for each class: n, precision, recall, f1 and their intervals
-    "Precision, recall and F1 of each class: Wilson's intervals, and the bootstrap for F1"
+    "Compute precision, recall and F1 of each class with their 95 % intervals"
     cm,per_class = self.confusion_matrix(),self.report()['per_class']
     res = pd.DataFrame.from_dict(per_class, orient='index').rename_axis('emotion').astype(float)
     for k,n in dict(precision=cm.sum(0), recall=cm.sum(1)).items():
@@ -215,18 +224,36 @@ def table(self:FERInterpretation)->pd.DataFrame: # a row for each class: n, prec
 def most_confused(self:FERInterpretation,
     min_val=1 # leave out pairs that were confused less often than this
 )->list: # (actual, predicted, count), the most frequent first
-    "The pairs of classes that are taken for one another most often"
+    "List the pairs of classes that are taken for one another most often"
     cm = self.confusion_matrix()
     np.fill_diagonal(cm, 0)
     pairs = [(self.vocab[i], self.vocab[j], int(cm[i,j])) for i,j in np.argwhere(cm >= max(min_val, 1))]
     return sorted(pairs, key=lambda o: -o[2])
 
+# %% ../nbs/24_interpret.ipynb #au000002
+@patch(cls_method=True)
+def from_data(cls:FERInterpretation,
+    data:FERData, # the faces
+    model=None, # a Learner, what `Bundle` takes, a file from `save_predictions`, or an array of shape (images, classes)
+    split='test', # 'train', 'valid' or 'test'
+    tta=False # average with the mirror image? The network runs twice. Of predictions: were they averaged?
+)->FERInterpretation:
+    "Predict all images of a split, once"
+    rows = data.idxs(split)
+    if not len(rows): raise FERError(f'the {split} split is empty: it has no images to predict')
+    if isinstance(model, np.ndarray): probs = model
+    elif str(model).endswith('.npz'): probs = load_predictions(model, data, rows)
+    else: probs = predict_data(data, model, rows, tta)
+    seen = None if split == 'train' else data.in_train(split)
+    return cls(probs, data.labels[rows], list(data.vocab), split, tta, seen, None, data, rows)
+
 # %% ../nbs/24_interpret.ipynb #eac81599
 def _title(interp):
     r = interp.report()
     tta = ' with mirror TTA' if interp.tta else ''
+    none = '\nall of them are in the train split too' if r.get('unseen', {}).get('n') == 0 else ''
     return (f"{interp.split}{tta}: {r['accuracy']:.1%} of {r['n']:,} images right\n"
-            f"95% interval {r['accuracy_low']:.1%} to {r['accuracy_high']:.1%}")
+            f"95% interval {r['accuracy_low']:.1%} to {r['accuracy_high']:.1%}{none}")
 
 # %% ../nbs/24_interpret.ipynb #7ed2e6e6
 @patch
@@ -261,10 +288,11 @@ def _images(dl, idxs):
 def images(self:FERInterpretation,
     idxs # which ones, int array
 )->list: # PIL images
-    "Some of the images, as the network gets them if they come from a loader, or else as they are"
+    "Take some of the images, as the network gets them if they come from a loader, or else as they are"
     if self.dl is not None: return _images(self.dl, idxs)
     if self.data is not None: return [self.data.image(self.rows[i]) for i in idxs]
-    raise FERError('there are no images to show: from_learner and from_data know them, or give FERInterpretation dl=...')
+    raise FERError('there are no images to show: from_learner and from_data know them; '
+                   'or give FERInterpretation dl=')
 
 @patch
 def plot_top_losses(self:FERInterpretation,
@@ -284,43 +312,6 @@ def plot_top_losses(self:FERInterpretation,
             ax.set_title(f'{self.vocab[self.targs[i]]}\n\u2192 {predicted}\nloss {self.losses[i]:.2f}', fontsize=9)
         fig.suptitle(_title(self), fontsize=10)
     return axs
-
-# %% ../nbs/24_interpret.ipynb #1aa39bf0
-def plot_losses(
-    history # DataFrame with a row per epoch: phase, train_loss, valid_loss, accuracy
-)->plt.Figure: # with two axes: losses, and accuracy
-    "Show the losses and the accuracy over the epochs"
-    x,best = np.arange(1, len(history) + 1),int(history.accuracy.to_numpy().argmax())
-    with quiet_plots():
-        fig,axs = plt.subplots(2, 1, figsize=(4.6, 4.6), sharex=True)
-        axs[0].plot(x, history.train_loss, '.-', color=gray, label='train')
-        for ax,k in zip(axs, ('valid_loss', 'accuracy')):
-            ax.plot(x, history[k], '.-', color=blue, label='valid')
-            ax.plot(x[best], history[k].iloc[best], 'o', color=orange, label=f'best epoch: {x[best]}')
-            for i in np.flatnonzero(np.diff(history.phase)): ax.axvline(i + 1.5, color=gray, lw=.8)
-            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axs[0].set(title='loss')
-        axs[0].legend()
-        axs[1].set(xlabel='epoch', title=f'valid accuracy, best {history.accuracy.max():.1%}')
-        axs[1].yaxis.set_major_formatter(PercentFormatter(1))
-    return fig
-
-# %% ../nbs/24_interpret.ipynb #au000002
-@patch(cls_method=True)
-def from_data(cls:FERInterpretation,
-    data:FERData, # the faces
-    model=None, # a Learner, what `Bundle` takes, a file from `save_predictions`, or an array of shape (images, classes)
-    split='test', # 'train', 'valid' or 'test'
-    tta=False # average with the mirror image? The network runs twice. Of predictions: were they averaged?
-)->FERInterpretation:
-    "Predict all images of a split, once"
-    rows = data.idxs(split)
-    if not len(rows): raise FERError(f'the {split} split is empty: it has no images to predict')
-    if isinstance(model, np.ndarray): probs = model
-    elif str(model).endswith('.npz'): probs = load_predictions(model, data, rows)
-    else: probs = predict_data(data, model, rows, tta)
-    seen = None if split == 'train' else data.in_train(split)
-    return cls(probs, data.labels[rows], list(data.vocab), split, tta, seen, None, data, rows)
 
 # %% ../nbs/24_interpret.ipynb #au000005
 @patch
@@ -346,7 +337,8 @@ def show_mistakes(self:FERInterpretation,
     worst = self.mistakes().head(n)
     votes = worst.get('votes_for_label', [None]*len(worst))
     people = lambda v: '' if v is None else f'\n{v} of 10 agree'
-    notes = [f'{o.label}\n\u2192 {o.prediction} {o.probability:.0%}{people(v)}' for o,v in zip(worst.itertuples(), votes)]
+    notes = [f'{o.label}\n\u2192 {o.prediction} {o.probability:.0%}{people(v)}'
+             for o,v in zip(worst.itertuples(), votes)]
     return picture_grid(self.images(worst['index'].to_numpy()), notes, side)
 
 # %% ../nbs/24_interpret.ipynb #au000008
@@ -358,8 +350,8 @@ def by_seen(self:FERInterpretation)->pd.DataFrame: # a row for all images, those
         seen = np.asarray(self.in_train, bool)
         parts.update({'not seen': ~seen, 'seen': seen})
     keys = ['n', 'accuracy', 'accuracy_low', 'accuracy_high', 'balanced_accuracy', 'macro_f1']
-    rows = {k: fer_scores(self.probs[m], self.targs[m], self.vocab) for k,m in parts.items() if m.any()}
-    return pd.DataFrame([[o[k] for k in keys] for o in rows.values()], index=list(rows), columns=keys)
+    rows = {k: fer_scores(self.probs[m], self.targs[m], self.vocab) if m.any() else dict(n=0) for k,m in parts.items()}
+    return pd.DataFrame(rows.values(), index=list(rows), columns=keys)
 
 # %% ../nbs/24_interpret.ipynb #au000011
 def _percent(ax, *names):
@@ -391,7 +383,7 @@ def plot_calibration(self:FERInterpretation,
         ax.errorbar(conf, acc, error, fmt='o', color=blue, ms=4, lw=1, label='right, with 95 % interval')
         ax.set(xlabel='how sure the network is', ylabel='share', xlim=(0, 1), ylim=(0, 1))
         _percent(ax, 'x', 'y')
-        ax.legend(loc='upper left')
+        fig.legend(loc='outside lower center', ncols=2)
         ece,brier = calibration_error(self.probs, self.targs),brier_score(self.probs, self.targs)
         ax.set_title(f'{self.split}: calibration error {ece:.1%}, Brier score {brier:.3f}')
     return ax
@@ -421,7 +413,7 @@ def plot_coverage(self:FERInterpretation)->plt.Axes: # to go on with
         ax.set(xlabel='share of the faces answered, the surest first', ylabel='accuracy', xlim=(0, 1),
                title=f'{self.split}: {c.accuracy.iloc[-1]:.1%} right if all are answered')
         _percent(ax, 'x', 'y')
-        ax.legend(loc='lower left')
+        fig.legend(loc='outside lower center', ncols=2)
     return ax
 
 # %% ../nbs/24_interpret.ipynb #au000017
@@ -529,6 +521,26 @@ def compare(
     both,neither = int((right_a & right_b).sum()),int((~right_a & ~right_b).sum())
     return Comparison(both, only_a, only_b, neither, float(p), differ)
 
+# %% ../nbs/24_interpret.ipynb #1aa39bf0
+def plot_losses(
+    history # DataFrame with a row per epoch: phase, train_loss, valid_loss, accuracy
+)->plt.Figure: # with two axes: losses, and accuracy
+    "Show the losses and the accuracy over the epochs"
+    x,best = np.arange(1, len(history) + 1),int(history.accuracy.to_numpy().argmax())
+    with quiet_plots():
+        fig,axs = plt.subplots(2, 1, figsize=(4.6, 4.6), sharex=True)
+        axs[0].plot(x, history.train_loss, '.-', color=gray, label='train')
+        for ax,k in zip(axs, ('valid_loss', 'accuracy')):
+            ax.plot(x, history[k], '.-', color=blue, label='valid')
+            ax.plot(x[best], history[k].iloc[best], 'o', color=orange, label=f'best epoch: {x[best]}')
+            for i in np.flatnonzero(np.diff(history.phase)): ax.axvline(i + 1.5, color=gray, lw=.8)
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axs[0].set(title='loss')
+        axs[0].legend()
+        axs[1].set(xlabel='epoch', title=f'valid accuracy, best {history.accuracy.max():.1%}')
+        axs[1].yaxis.set_major_formatter(PercentFormatter(1))
+    return fig
+
 # %% ../nbs/24_interpret.ipynb #2e7beacc
 def show_figure(
     fig, # a matplotlib figure
@@ -568,10 +580,11 @@ def _share(o): return '' if o is None else f'{o:.2%}'
 def _score_table(reports):
     "The scores of a run as text, a row for each split"
     def row(o):
-        unseen = o.get('unseen', {}).get('accuracy')
+        u = o.get('unseen', {})
         return {'images': f'{o["n"]:,}', 'right': _share(o['accuracy']),
                 '95 % interval': f'{_share(o["accuracy_low"])} to {_share(o["accuracy_high"])}',
-                'right, not seen in training': _share(unseen), 'macro F1': _share(o['macro_f1']),
+                'right, not seen in training': 'all were seen' if u.get('n') == 0 else _share(u.get('accuracy')),
+                'macro F1': _share(o['macro_f1']),
                 'balanced accuracy': _share(o['balanced_accuracy']), 'calibration error': _share(o['ece'])}
     names = [o['split'] + (', with mirror images' if o['tta'] else '') for o in reports.values()]
     return pd.DataFrame([row(o) for o in reports.values()], index=names).T
@@ -580,7 +593,8 @@ def _class_table(interp):
     "The figures of each class with their intervals, as text"
     t = interp.table()
     figure = lambda o, k: '' if np.isnan(o[k]) else f'{o[k]:.0%} ({o[f"{k}_low"]:.0%} to {o[f"{k}_high"]:.0%})'
-    rows = [dict(images=int(o['n']), **{k: figure(o, k) for k in ('recall', 'precision', 'f1')}) for _,o in t.iterrows()]
+    rows = [dict(images=int(o['n']), **{k: figure(o, k) for k in ('recall', 'precision', 'f1')})
+            for _,o in t.iterrows()]
     return pd.DataFrame(rows, index=list(t.index))
 
 # %% ../nbs/24_interpret.ipynb #au000031
@@ -590,13 +604,15 @@ def _add_plots(page, interp, model):
     pairs = ', '.join(f'{a} for {b} ({n:,})' for a,b,n in interp.most_confused()[:3])
     page.add('Classes', f'Measured on {of}. Most often it takes {pairs}.' if pairs else f'Measured on {of}.',
              interp.plot_confusion_matrix().figure, _class_table(interp))
-    page.add('How far its probabilities can be believed', interp.plot_calibration().figure, interp.plot_coverage().figure)
+    page.add('How far its probabilities can be believed', interp.plot_calibration().figure,
+             interp.plot_coverage().figure)
     if interp.data is not None: page.add('Which pictures are hard', interp.plot_by_look()[0,0].figure)
     if interp.dl is None and interp.data is None or not len(interp.mistakes()): return
     page.add('The surest mistakes', 'The label, and what the network takes it for.', interp.show_mistakes())
     if model is not None and find_spec('captum'):
         page.add('Where it looks', 'Red speaks for what the network named (Grad-CAM).', interp.show_maps(model))
 
+# %% ../nbs/24_interpret.ipynb #743e2005
 def report_page(
     reports, # dict of name to the scores of a split, as in report.json
     interps=None, # dict of name to `FERInterpretation`; the test split is shown if it is there, or else the first
