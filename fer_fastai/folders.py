@@ -8,12 +8,13 @@ Docs: https://fer-fastai.github.io/fer_fastai/folders.html.md"""
 __all__ = ['image_files', 'predict_stream', 'predict_files', 'predict_ray']
 
 # %% ../nbs/33_folders.ipynb #c0a1c2fa
-import csv, glob, hashlib, io, json, os, shutil, sys, time
+import csv, glob, hashlib, io, json, os, pickle, shutil, signal, subprocess, sys, time, warnings
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 from types import SimpleNamespace
 
 import numpy as np
@@ -22,124 +23,238 @@ from fastprogress import fastprogress
 from PIL import Image
 
 from . import __version__
-from .core import FERError, atomic, check_name, sha256, write_json
+from .core import FERError, atomic, check_name, sha256, shorten, write_json
 from .draw import annotate
-from .images import image_suffixes
+from .images import image_size, image_suffixes, video_suffixes
 from .predict import FER, Faces
 
 # %% ../nbs/33_folders.ipynb #c558cafa
-def _walk(folder, skip):
-    "Paths of the images in a folder and the folders in it, but for the folder `skip`"
-    def stop(e): raise FERError(f'{e.filename}: the folder cannot be read ({e.strerror})') from e
+def _walk(folder, skip, suffixes):
+    "Paths of the files with these suffixes in a folder and the folders in it, except in the folder `skip`"
+    def stop(e): raise FERError(f'{shorten(e.filename)}: the folder cannot be read ({e.strerror})') from e
+    def wanted(root, o): return not o.startswith('.') and os.path.realpath(os.path.join(root, o)) != skip
     for root,dirs,files in os.walk(folder, onerror=stop):
-        dirs[:] = sorted(o for o in dirs if not o.startswith('.') and os.path.realpath(os.path.join(root, o)) != skip)
+        dirs[:] = sorted(o for o in dirs if wanted(root, o))
         for o in sorted(files):
-            if not o.startswith('.') and os.path.splitext(o)[1].lower() in image_suffixes: yield str(Path(root, o))
+            if not o.startswith('.') and os.path.splitext(o)[1].lower() in suffixes: yield str(Path(root, o))
 
 # %% ../nbs/33_folders.ipynb #74cd6da4
-def _found(source, skip=None):
-    "Path of each picture to the folder under which it was found"
+def _no_files(path):
+    "The error for the only source, in which there is nothing"
+    if os.path.isdir(path): return FERError(f'{shorten(path)}: there are no images in this folder or in the folders in it')
+    if ':' in path: image_size(path) # says what is wrong with an address
+    return FERError(f'{shorten(path)}: there is no such file or folder')
+
+def _found(source, skip=None, suffixes=image_suffixes | video_suffixes):
+    "Path of each file to the folder under which it was found"
     sources,res = [source] if isinstance(source, (str, Path)) else list(source),{}
     if not sources: raise FERError('there are no photos and no folders to predict: name at least one')
     for o in sources:
-        if not isinstance(o, (str, Path)): raise FERError(f'{type(o).__name__}, where the path of a photo or of a folder is needed')
-        o,alone,folder = str(o),len(sources) == 1,os.path.isdir(o)
-        paths = list(_walk(o, skip and os.path.realpath(skip))) if folder else [o]*(not alone or os.path.exists(o))
-        if alone and not paths:
-            raise FERError(f'{o}: ' + ('there are no images in this folder or in the folders in it' if folder else 'there is no such file or folder'))
+        if not isinstance(o, (str, Path)): raise FERError(f'{type(o).__name__} is no path: give photos and folders of photos')
+        o = os.path.expanduser(o)
+        folder = os.path.isdir(o)
+        paths = list(_walk(o, skip and os.path.realpath(skip), suffixes)) if folder else [o]
+        if len(sources) == 1 and (not paths or not os.path.exists(o)): raise _no_files(o)
         for path in paths or [o]: res.setdefault(path, o if folder else os.path.dirname(o))
     return res
 
+# %% ../nbs/33_folders.ipynb #c4f4a798
 def image_files(
     source # a photo, a folder, or a list of these
 )->list: # of `Path`
     "Find the images in folders and the folders in them"
-    return [Path(o) for o in _found(source)]
+    return [Path(o) for o in _found(source, suffixes=image_suffixes)]
 
 # %% ../nbs/33_folders.ipynb #122a7385
 _kept = set('.jpg .jpeg .png .webp .bmp .gif'.split())
 
-def _drawings(found, draw, again):
-    "Function from a photo's path to that of its drawing; those of the photos in `again` may be there"
-    def to(path):
-        name = os.path.relpath(path, found[path] or '.')
-        return os.path.join(draw, name if os.path.splitext(name)[1].lower() in _kept else f'{name}.png')
+def _check_drawings(found, to, again):
+    "Refuse drawings that would replace something; those of the photos in `again` may be there"
     photos,goals,again = set(map(os.path.realpath, found)),{},set(again)
     for path in found:
         goal = os.path.realpath(to(path))
-        if goal in photos: raise FERError(f'the drawing of {path} would take the place of the photo {goal}: draw into another folder')
-        if goal in goals: raise FERError(f'{goals[goal]} and {path} would both be drawn as {goal}: predict the folder above them')
+        if goal in photos:
+            raise FERError(f'the drawing of {shorten(path)} would take the place of the photo {shorten(goal)}: '
+                           'draw into another folder')
+        if goal in goals:
+            raise FERError(f'{shorten(goals[goal], 80)} and {shorten(path, 80)} would both be drawn as '
+                           f'{shorten(goal, 80)}: predict the folder above them')
         if path not in again and os.path.exists(goal):
-            raise FERError(f'the drawing {goal} is there already: draw into another folder, or give overwrite=True')
+            raise FERError(f'the drawing {shorten(goal)} is there already: draw into another folder, '
+                           'or give overwrite=True')
         goals[goal] = path
+
+def _drawings(found, draw, again):
+    "Function from a photo's path to that of its drawing"
+    def to(path):
+        name = os.path.relpath(path, found[path] or '.')
+        return os.path.join(draw, name if os.path.splitext(name)[1].lower() in _kept else f'{name}.png')
+    _check_drawings(found, to, again)
     return to
 
-def _draw(found, to):
-    if found.error: return
-    goal,data = Path(to(found.file)),io.BytesIO()
-    annotate(found.file, found).save(data, Image.registered_extensions()[goal.suffix.lower()], quality=90)
-    with atomic(goal) as tmp: tmp.write_bytes(data.getvalue())
+# %% ../nbs/33_folders.ipynb #73695464
+_part = 16 # files that are looked at, drawn and written together
 
-# %% ../nbs/33_folders.ipynb #2768c684
-_part = 16 # pictures that are scored, drawn and written together
-
-def _ahead(pool, f, xs):
-    "As `map`, in the threads of `pool`, with few results waiting"
-    waiting = deque()
-    for x in xs:
-        waiting.append(pool.submit(f, x))
-        if len(waiting) >= _part + 2*num_cpus(): yield waiting.popleft().result()
-    while waiting: yield waiting.popleft().result()
+def _picture(found, suffix):
+    "A drawing as the bytes of a file"
+    file = io.BytesIO()
+    annotate(found.file, found).save(file, Image.registered_extensions()[suffix], quality=90)
+    return file.getvalue()
 
 def _look(fer, faces, tta, path):
-    if os.path.isdir(path): return Faces(file=path, error=f'{path}: there are no images in this folder')
+    if os.path.isdir(path): return Faces(file=path, error=f'{shorten(path)}: there are no images in this folder')
     return fer.find(path, faces, tta)
 
-def _parts(fer, files, faces, tta, to=None):
-    "Lists of the `Faces` of `_part` files each"
+def _answer(fer, faces, tta, files, suffixes):
+    "The `Faces` of a part, and its drawings, in the formats of these suffixes, None for no drawing"
+    founds = list(fer.score([_look(fer, faces, tta, o) for o in files]))
+    return founds,[_picture(o, s) if s and not o.error else None for o,s in zip(founds, suffixes)]
+
+# %% ../nbs/33_folders.ipynb #c655cd6b
+def _work():
+    "What a process of `_Crew` does: take parts until there are no more"
+    signal.signal(signal.SIGINT, signal.SIG_IGN) # Ctrl-C is for the process that gives the work
+    inp,out = sys.stdin.buffer,os.fdopen(os.dup(1), 'wb')
+    os.dup2(2, 1) # whatever a library prints is no answer
+    warnings.simplefilter('ignore')
     import cv2
-    pool,threads = ThreadPoolExecutor(num_cpus()),cv2.getNumThreads()
-    cv2.setNumThreads(1) # the cores are busy with one picture each
-    try:
-        for looks in chunked(_ahead(pool, partial(_look, fer, faces, tta), files), _part):
-            part = list(fer.score(looks))
-            if to: list(pool.map(partial(_draw, to=to), part))
-            yield part
-    finally:
-        pool.shutdown(cancel_futures=True)
-        cv2.setNumThreads(threads)
+    cv2.setNumThreads(1)
+    args,faces,tta = pickle.load(inp)
+    fer = FER(*args, threads=1)
+    with suppress(EOFError, BrokenPipeError): # the other end is closed
+        while True:
+            part = pickle.load(inp)
+            try: res = True,_answer(fer, faces, tta, *part)
+            except Exception as e: res = False,e
+            pickle.dump(res, out)
+            out.flush()
+
+# %% ../nbs/33_folders.ipynb #ef073484
+class _Crew:
+    "Processes that each answer one part at a time"
+    def __init__(self, n, *how):
+        env = dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, sys.path)), OMP_NUM_THREADS='1')
+        code = 'from fer_fastai.folders import _work; _work()'
+        pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env)
+        self.all,self.free = [subprocess.Popen([sys.executable, '-c', code], **pipes) for _ in range(n)],SimpleQueue()
+        for o in self.all:
+            self.send(o, how)
+            self.free.put(o)
+
+    def send(self, worker, obj):
+        pickle.dump(obj, worker.stdin)
+        worker.stdin.flush()
+
+    def __call__(self, *part):
+        "The answer of the next process that is free"
+        worker = self.free.get()
+        try:
+            self.send(worker, part)
+            ok,res = pickle.load(worker.stdout)
+        except (OSError, EOFError, pickle.UnpicklingError) as e:
+            raise FERError('a process that looked at photos was ended, perhaps for want of memory: start again') from e
+        finally: self.free.put(worker)
+        if not ok: raise res
+        return res
+
+    def close(self):
+        for o in self.all: o.kill()
+        for o in self.all:
+            for f in (o.stdin, o.stdout): f.close()
+            o.wait()
+
+# %% ../nbs/33_folders.ipynb #1dd4b039
+def _args(fer):
+    "What makes the same `FER` in another process; None if that cannot be"
+    try: args = pickle.dumps(fer.detector)
+    except Exception: return None
+    return None if type(fer) is not FER or b'__main__' in args else (str(fer.path), fer.detector)
+
+@contextmanager
+def _answering(fer, faces, tta, n):
+    "A function that answers a part, for `n` files in all"
+    import cv2
+    cores,args = num_cpus(),_args(fer)
+    workers = min(cores, n//(2*_part))
+    if args and workers > 1:
+        crew = _Crew(workers, args, faces, tta)
+        try: yield crew
+        finally: crew.close()
+        return
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1) # each core has a part of its own
+    try: yield partial(_answer, fer, faces, tta)
+    finally: cv2.setNumThreads(threads)
+
+# %% ../nbs/33_folders.ipynb #2768c684
+def _ahead(pool, f, xs, n):
+    "As `map`, in the threads of `pool`, with `n` results waiting at most"
+    waiting = deque()
+    for x in xs:
+        waiting.append(pool.submit(f, *x))
+        if len(waiting) > n: yield waiting.popleft().result()
+    while waiting: yield waiting.popleft().result()
+
+def _size(n, cores):
+    "How many files make a part, so that a short list keeps all cores busy as well"
+    return max(1, min(_part, n//(2*cores)))
+
+def _parts(fer, files, faces, tta, to=None):
+    "Lists of the `Faces` of a part each; their drawings are written"
+    n = num_cpus()
+    def suffix(o): return to and os.path.splitext(to(o))[1].lower()
+    jobs = ((o, list(map(suffix, o))) for o in chunked(files, _size(len(files), n)))
+    with _pool(n) as pool, _answering(fer, faces, tta, len(files)) as answer:
+        for founds,drawings in _ahead(pool, answer, jobs, n + 2):
+            for o,data in zip(founds, drawings):
+                if data is not None: _write(to(o.file), data)
+            yield founds
+
+# %% ../nbs/33_folders.ipynb #e780eec7
+def _write(path, data):
+    with atomic(path) as tmp: tmp.write_bytes(data)
+
+@contextmanager
+def _pool(n):
+    "Threads; what waits for one is given up at the end"
+    pool = ThreadPoolExecutor(n)
+    try: yield pool
+    finally: pool.shutdown(cancel_futures=True)
 
 # %% ../nbs/33_folders.ipynb #f6356431
 def predict_stream(
     source, # a photo, a folder, or a list of these
     draw=None, # folder for drawings of the photos, with boxes and emotions; None for no drawings
-    fer=None, # `FER`; None for the model that comes with the package
-    faces='detect', # 'detect', or 'crop' where each picture is one face
-    tta=False, # take the mean of each face and its mirror image
+    fer=None, # `FER`; None for the model that ships with the package
+    faces='detect', # 'detect', or 'crop' if each picture is one face
+    tta=False, # take the mean of several views of each face
     overwrite=False # replace drawings that are there
-): # generator of `Faces`, one for each file, in the order of `image_files`
+): # generator of `Faces`, one for each file, in alphabetical order
     "Predict the expressions in many photos, one after the other"
     check_name('faces', faces, ['detect', 'crop'])
     found = _found(source, draw)
     to = _drawings(found, draw, found if overwrite else ()) if draw else None
-    return (o for part in _parts(fer or FER(), found, faces, tta, to) for o in part)
+    return (o for part in _parts(fer or FER(), list(found), faces, tta, to) for o in part)
 
 # %% ../nbs/33_folders.ipynb #77550441
 def _text(rows, columns, suffix):
-    if suffix != '.csv': return ''.join(json.dumps({k: o.get(k) for k in columns}, ensure_ascii=False) + '\n' for o in rows)
+    "Rows as lines of a CSV or of JSON"
+    if suffix != '.csv':
+        return ''.join(json.dumps({k: o.get(k) for k in columns}, ensure_ascii=False) + '\n' for o in rows)
     w = csv.DictWriter(SimpleNamespace(write=lambda line: line.removesuffix('\r\n') + '\n'), columns)
     return ''.join(map(w.writerow, rows)) # `writerow` returns what `write` does
 
 # %% ../nbs/33_folders.ipynb #acb88ce3
 def _need_pyarrow(what):
     try: import pyarrow.parquet
-    except ImportError: raise FERError(f'{what} needs pyarrow: pip install pyarrow') from None
+    except ImportError: raise FERError(f'{shorten(what)} needs pyarrow: pip install pyarrow') from None
 
 def _schema(fer):
     import pyarrow as pa
-    text,whole = pa.string(),pa.int64()
-    kinds = dict(file=text, face=whole, emotion=text, error=text, note=text, **dict.fromkeys('xywh', pa.float64() if fer.detector else whole))
-    return pa.schema([(o, kinds.get(o, pa.float64())) for o in fer.columns])
+    text,whole,real = pa.string(),pa.int64(),pa.float64()
+    box = dict.fromkeys('xywh', real if callable(fer.detector) else whole)
+    kinds = dict(file=text, face=whole, emotion=text, error=text, note=text, **box)
+    return pa.schema([(o, kinds.get(o, real)) for o in fer.columns])
 
 def _to_parquet(lines, path, schema):
     import pyarrow as pa, pyarrow.parquet as pq
@@ -148,11 +263,12 @@ def _to_parquet(lines, path, schema):
 
 # %% ../nbs/33_folders.ipynb #5881a4df
 def _settings(fer, faces, tta, draw):
-    detector = fer.detector and getattr(fer.detector, '__qualname__', type(fer.detector).__name__)
-    return dict(model=sha256(fer.path), labels=fer.labels, preprocess=str(fer.pre), detector=detector, faces=faces, tta=tta,
-                draw=draw and os.path.abspath(draw), version=__version__)
+    detector = getattr(fer.detector, '__qualname__', type(fer.detector).__name__) if callable(fer.detector) else fer.detector
+    return dict(model=sha256(fer.path), labels=fer.labels, preprocess=str(fer.pre), detector=detector, faces=faces,
+                tta=tta, draw=draw and os.path.abspath(draw), version=__version__)
 
 def _chain(link, names):
+    "A hash of all names so far, from the hash of those before"
     for o in names: link = hashlib.sha256(f'{link}/{o}'.encode('utf-8', 'surrogateescape')).hexdigest()
     return link
 
@@ -160,27 +276,53 @@ def _chain(link, names):
 class _Table:
     "A table that grows on the disk"
     def __init__(self, out, fer, settings, overwrite):
-        self.out,self.fer,self.suffix = Path(out),fer,Path(out).suffix.lower()
-        if self.suffix not in ('.csv', '.jsonl', '.parquet'): raise FERError(f'{out}: a table is a .csv, .jsonl or .parquet file')
+        self.out,self.fer,self.suffix = Path(out).expanduser(),fer,Path(out).suffix.lower()
+        if self.suffix not in ('.csv', '.jsonl', '.parquet'):
+            raise FERError(f'{shorten(out)}: a table is a .csv, .jsonl or .parquet file')
         if self.suffix == '.parquet': _need_pyarrow(out)
-        if self.out.is_dir(): raise FERError(f'{out} is a folder, where the table should be: name a file')
-        self.part,self.json = Path(f'{out}.part'),Path(f'{out}.part.json')
+        if self.out.is_dir(): raise FERError(f'{shorten(out)} is a folder: give the name of a file to write')
+        self.part,self.json = Path(f'{self.out}.part'),Path(f'{self.out}.part.json')
         self.resumed = self.part.exists() and not overwrite
         if not self.resumed and self.out.exists() and not overwrite:
-            raise FERError(f'{out} is there already: write to another file, or give overwrite=True to replace it')
-        self.state = self._was(settings) if self.resumed else dict(settings=settings, overwrite=overwrite, files=0, faces=0, unreadable=0, bytes=0, names='')
+            raise FERError(f'{shorten(out)} is there already: write to another file, or give overwrite=True to replace it')
+        new = dict(settings=settings, overwrite=overwrite, files=0, faces=0, unreadable=0, bytes=0, names='')
+        self.state = self._was(settings) if self.resumed else new
 
-    def start(self, drawings):
-        "Make the files, or make them what they were before the process was killed that was at these drawings"
-        if self.resumed:
-            _sweep([self.out, self.part, self.json, *drawings])
-            os.truncate(self.part, self.state['bytes'])
-            return
-        head = ','.join(self.fer.columns) + '\n' if self.suffix == '.csv' else ''
-        self.state['bytes'] = len(head.encode())
-        self.part.unlink(missing_ok=True)
-        write_json(self.json, self.state)
-        with atomic(self.part) as tmp: tmp.write_text(head, encoding='utf-8', newline='')
+# %% ../nbs/33_folders.ipynb #2ba2d9e3
+@patch
+def _was(self:_Table, settings):
+    "The state of the interrupted run, if it can continue with these settings"
+    try:
+        state = json.loads(self.json.read_text(encoding='utf-8'))
+        was = dict(state['settings'])
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        raise FERError(f'{shorten(self.part)} is no interrupted run, its .json cannot be read ({shorten(e)}): '
+                       'give overwrite=True') from e
+    for k,v in settings.items():
+        if was.get(k) == v: continue
+        old,new = shorten(repr(was.get(k)), 60),shorten(repr(v), 60)
+        raise FERError(f'{shorten(self.part, 80)} was begun with {k} {old} and it is {new} now: '
+                       'give what it was, another file, or overwrite=True')
+    if self.part.stat().st_size < state['bytes']:
+        raise FERError(f'{shorten(self.part)} is shorter than it was: give overwrite=True to begin again')
+    return state
+
+# %% ../nbs/33_folders.ipynb #ef91db3b
+@patch
+def left(self:_Table, files):
+    "The files that are not in the table yet"
+    n = self.state['files']
+    if _chain('', files[:n]) != self.state['names']:
+        raise FERError(f'{shorten(self.part)} holds {n:,} files, and they are not the first {n:,} any more: '
+                       'bring back what was there, or give overwrite=True')
+    return files[n:]
+
+# %% ../nbs/33_folders.ipynb #e2d916aa
+@patch
+def drawn(self:_Table, files):
+    "Those of the files whose drawings may be there"
+    if self.state['overwrite']: return files
+    return files[:self.state['files'] + _part] if self.resumed else []
 
 def _sweep(paths):
     "Remove what `atomic` leaves behind at these paths when its process is killed"
@@ -188,58 +330,51 @@ def _sweep(paths):
         for o in path.parent.glob(f'.tmp-{glob.escape(path.name[:60])}-????????'):
             if o.is_dir(): shutil.rmtree(o)
 
-# %% ../nbs/33_folders.ipynb #2ba2d9e3
 @patch
-def _was(self:_Table, settings):
-    "The state of the interrupted run, if it can go on with these settings"
-    try:
-        state = json.loads(self.json.read_text(encoding='utf-8'))
-        was = dict(state['settings'])
-    except (OSError, ValueError, KeyError, TypeError) as e:
-        raise FERError(f'{self.part} is no interrupted run, {self.json} cannot be read ({e}): give overwrite=True') from e
-    for k,v in settings.items():
-        if was.get(k) == v: continue
-        raise FERError(f'{self.part} was begun with {k} {was.get(k)!r} and it is {v!r} now: give what it was, another file, or overwrite=True')
-    if self.part.stat().st_size < state['bytes']: raise FERError(f'{self.part} is shorter than it was: give overwrite=True to begin again')
-    return state
-
-@patch
-def left(self:_Table, files):
-    "The files that are not in the table yet"
-    n = self.state['files']
-    if _chain('', files[:n]) != self.state['names']:
-        raise FERError(f'{self.part} holds {n:,} files, and they are not the first {n:,} any more: bring back what was there, or give overwrite=True')
-    return files[n:]
-
-@patch
-def drawn(self:_Table, files):
-    "Those of the files whose drawings may be there"
-    if self.state['overwrite']: return files
-    return files[:self.state['files'] + _part] if self.resumed else []
+def start(self:_Table, drawings):
+    "Make the files, or bring them back to what they were when the process was at these drawings"
+    if self.resumed:
+        _sweep([self.out, self.part, self.json, *drawings])
+        os.truncate(self.part, self.state['bytes'])
+        return
+    head = ','.join(self.fer.columns) + '\n' if self.suffix == '.csv' else ''
+    self.state['bytes'] = len(head.encode())
+    self.part.unlink(missing_ok=True)
+    write_json(self.json, self.state)
+    with atomic(self.part) as tmp: tmp.write_text(head, encoding='utf-8', newline='')
 
 # %% ../nbs/33_folders.ipynb #80ebe14b
 @patch
-def add(self:_Table, part):
-    "Write the rows of a list of `Faces`"
-    rows = [o for found in part for o in found.rows()]
-    data = _text(rows, self.fer.columns, self.suffix).encode()
-    new = dict(files=len(part), faces=sum(map(len, part)), unreadable=sum(bool(o.error) for o in part), bytes=len(data))
-    s = {**self.state, **{k: self.state[k] + v for k,v in new.items()}, 'names': _chain(self.state['names'], [o.file for o in part])}
+def _append(self:_Table, data):
+    "Write to the end of the table, onto the disk"
     try:
         with open(self.part, 'ab') as f:
-            if f.tell() != self.state['bytes']: raise FERError(f'{self.part}: another process writes to it too')
+            if f.tell() != self.state['bytes']: raise FERError(f'{shorten(self.part)}: another process writes to it too')
             f.write(data)
             f.flush()
             os.fsync(f.fileno())
-    except OSError as e: raise FERError(f'{self.part} cannot be written ({e.strerror}): make room') from e
+    except OSError as e: raise FERError(f'{shorten(self.part)} cannot be written ({e.strerror}): make room') from e
+
+@patch
+def add(self:_Table, part):
+    "Write the rows of a list of `Faces`"
+    data = _text([o for found in part for o in found.rows()], self.fer.columns, self.suffix).encode()
+    self._append(data)
+    new = dict(files=len(part), faces=sum(map(len, part)), unreadable=sum(bool(o.error) for o in part), bytes=len(data))
+    names = _chain(self.state['names'], [o.file for o in part])
+    s = {**self.state, **{k: self.state[k] + v for k,v in new.items()}, 'names': names}
     write_json(self.json, s)
     self.state = s
 
+# %% ../nbs/33_folders.ipynb #9ce6c994
 @patch
-def counts(self:_Table): return np.array([self.state[k] for k in ('files', 'faces', 'unreadable')])
+def counts(self:_Table):
+    "Files, faces and unreadable files in the table"
+    return np.array([self.state[k] for k in ('files', 'faces', 'unreadable')])
 
 @patch
 def finish(self:_Table):
+    "Give the table its own name"
     if self.suffix == '.parquet':
         with atomic(self.out) as tmp: _to_parquet(self.part, tmp, _schema(self.fer))
         self.part.unlink()
@@ -248,7 +383,9 @@ def finish(self:_Table):
 
 # %% ../nbs/33_folders.ipynb #d15b7c45
 def _bar(n):
-    if not n or fastprogress.NO_BAR or not (fastprogress.IN_NOTEBOOK or sys.stdout and sys.stdout.isatty()): return lambda *_: None
+    "A function that shows how many files and faces are done"
+    seen = fastprogress.IN_NOTEBOOK or sys.stdout and sys.stdout.isatty()
+    if not n or fastprogress.NO_BAR or not seen: return lambda *_: None
     bar,start = fastprogress.progress_bar(range(n)),time.perf_counter()
     bar.update(0)
     def update(files, faces):
@@ -259,19 +396,21 @@ def _bar(n):
 
 @contextmanager
 def _resumable(table):
-    "Say that a run can go on where a file could not be written"
+    "Say that a run can continue if a file could not be written"
     try: yield
     except FERError as e:
         if not isinstance(e.__cause__, OSError): raise
-        raise FERError(f'{e}; the same command, without overwrite=True, goes on after {table.state["files"]:,} files') from e.__cause__
+        n = table.state['files']
+        raise FERError(f'{e}; the same command, without overwrite=True, continues after {n:,} files') from e.__cause__
 
+# %% ../nbs/33_folders.ipynb #82e36cb4
 def predict_files(
     source, # a photo, a folder, or a list of these
-    out, # the table: a .csv, .jsonl (JSON lines) or .parquet file; an interrupted one is gone on with
+    out, # the table: a .csv, .jsonl (JSON lines) or .parquet file; an interrupted one continues
     draw=None, # folder for drawings of the photos, with boxes and emotions; None for no drawings
-    fer=None, # `FER`; None for the model that comes with the package
-    faces='detect', # 'detect', or 'crop' where each picture is one face
-    tta=False, # take the mean of each face and its mirror image
+    fer=None, # `FER`; None for the model that ships with the package
+    faces='detect', # 'detect', or 'crop' if each picture is one face
+    tta=False, # take the mean of several views of each face
     overwrite=False # begin again, and replace a table and drawings that are there
 )->dict: # files, faces and unreadable in the table; new_files, new_faces and seconds of this call
     "Predict the expressions in many photos, into a table and into drawings"
@@ -282,34 +421,43 @@ def predict_files(
     files = table.left(every)
     to = _drawings(found, draw, table.drawn(every)) if draw else None
     table.start(map(to, files[:_part]) if to else [])
-    start,before = time.perf_counter(),table.counts()
-    update = _bar(len(files))
+    start,before,update = time.perf_counter(),table.counts(),_bar(len(files))
     with _resumable(table):
         for part in _parts(fer, files, faces, tta, to):
             table.add(part)
             update(*(table.counts() - before)[:2])
         table.finish()
     counts,new = table.counts().tolist(),(table.counts() - before).tolist()
-    seconds = time.perf_counter() - start
-    return dict(zip(('files', 'faces', 'unreadable'), counts), new_files=new[0], new_faces=new[1], seconds=seconds)
+    res = dict(zip(('files', 'faces', 'unreadable'), counts))
+    return dict(res, new_files=new[0], new_faces=new[1], seconds=time.perf_counter() - start)
 
 # %% ../nbs/33_folders.ipynb #b690dfe6
 class _Worker:
     "What runs on each core of a cluster"
-    def __init__(self, bundle, faces, tta): self.fer,self.faces,self.tta = FER(bundle, threads=1),faces,tta
+    def __init__(self, model, faces, tta): self.fer,self.faces,self.tta = FER(model, threads=1),faces,tta
 
     def __call__(self, batch):
         import pyarrow as pa
-        found = self.fer.score([_look(self.fer, self.faces, self.tta, str(o)) for o in batch['file']])
-        return pa.Table.from_pylist([o for part in found for o in part.rows()], schema=_schema(self.fer))
+        files = list(map(str, batch['file']))
+        founds,_ = _answer(self.fer, self.faces, self.tta, files, [None]*len(files))
+        return pa.Table.from_pylist([o for found in founds for o in found.rows()], schema=_schema(self.fer))
 
 # %% ../nbs/33_folders.ipynb #7faf707e
+def _run_ray(files, out, how, workers):
+    import ray.data
+    if not ray.is_initialized(): ray.init()
+    ray.data.DataContext.get_current().execution_options.preserve_order = True
+    pool = ray.data.ActorPoolStrategy(size=workers or max(1, int(ray.cluster_resources()['CPU'])))
+    data = ray.data.from_items([dict(file=o) for o in files])
+    data = data.map_batches(_Worker, fn_constructor_args=how, batch_size=_part, compute=pool, num_cpus=1)
+    with atomic(out) as tmp: data.write_parquet(str(tmp), ray_remote_args=dict(num_cpus=0))
+
 def predict_ray(
-    source, # a photo, a folder, or a list of these, where every machine finds them
+    source, # a photo, a folder, or a list of these, at the same path on every machine
     out, # folder of Parquet files, which pandas reads as one table
-    bundle=None, # as `FER` takes it; None for the model that comes with the package
-    faces='detect', # 'detect', or 'crop' where each picture is one face
-    tta=False, # take the mean of each face and its mirror image
+    model=None, # as `FER` takes it; None for the model that ships with the package
+    faces='detect', # 'detect', or 'crop' if each picture is one face
+    tta=False, # take the mean of several views of each face
     workers=None, # each on a core; None for as many as the cluster has cores
     overwrite=False # replace what is there
 )->Path: # `out`
@@ -317,14 +465,9 @@ def predict_ray(
     try: import ray.data
     except ImportError: raise FERError('predict_ray needs Ray: pip install "fer_fastai[scale]"') from None
     check_name('faces', faces, ['detect', 'crop'])
-    out,files = Path(os.path.abspath(out)),[dict(file=os.path.abspath(o)) for o in _found(source)]
-    if out.exists() and not overwrite: raise FERError(f'{out} is there already: write to another folder, or give overwrite=True to replace it')
-    if bundle and os.path.exists(bundle): bundle = os.path.abspath(bundle) # rather than the name of a model that comes with the package
-    FER(bundle) # a mistake shows here rather than on another machine
-    if not ray.is_initialized(): ray.init()
-    ray.data.DataContext.get_current().execution_options.preserve_order = True
-    pool = ray.data.ActorPoolStrategy(size=workers or max(1, int(ray.cluster_resources()['CPU'])))
-    how = dict(fn_constructor_args=(bundle, faces, tta), batch_size=_part, compute=pool, num_cpus=1)
-    data = ray.data.from_items(files).map_batches(_Worker, **how)
-    with atomic(out) as tmp: data.write_parquet(str(tmp), ray_remote_args=dict(num_cpus=0))
+    out,files = Path(os.path.abspath(out)),list(map(os.path.abspath, _found(source)))
+    if out.exists() and not overwrite:
+        raise FERError(f'{shorten(out)} is there already: write to another folder, or give overwrite=True to replace it')
+    model = str(FER(model).path.resolve()) # a mistake shows here rather than on another machine
+    _run_ray(files, out, (model, faces, tta), workers)
     return out

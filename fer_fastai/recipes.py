@@ -102,7 +102,7 @@ def _weights(k, v):
             raise FERError(f'{k}: {name} weighs {o!r}; it must be a number above 0')
 
 def _labels(k, v):
-    if not isinstance(v, str) and not (isinstance(v, tuple) and all(o is None or isinstance(o, str) for o in v)):
+    if not isinstance(v, (str, dict)) and not (isinstance(v, tuple) and all(o is None or isinstance(o, str) for o in v)):
         _must(k, v, "a list of emotions, or a name such as 'ferplus'")
 
 def _colorizer(k, v): find_colorizer(v)
@@ -117,7 +117,7 @@ class Recipe:
     protocol:str = _choice('official', 'public+private') # 'official' splits, or 'public+private' together as valid
     valid_pct:float = _number(0.2, 'between 0 and 1') # share of train that is held out if the data has no valid split
     bad:str = _choice('raise', 'skip') # what to do about unreadable data: 'raise' an error or 'skip' it
-    labels:str|tuple = _field(None, _labels) # what labels 0, 1, 2 ... mean: emotions, or 'ferplus'; None for FER2013's
+    labels:str|tuple|dict = _field(None, _labels) # what labels mean: list for 0, 1 ..., dict, or a name; None for FER2013's
     groups:str|Callable = _of((str, Callable), 'text or a function') # what stays together: a column, regex or function
     votes:str = _text() # file with the votes of FER+'s annotators; None for the labels of the data
     colorize:str|Callable = _field(None, _colorizer) # name in `colorizers`, .onnx file or function; None for gray

@@ -8,12 +8,14 @@ Docs: https://fer-fastai.github.io/fer_fastai/video.html.md"""
 __all__ = ['read_video', 'TrackedFace', 'Tracker', 'plot_timeline', 'fer_video', 'changes', 'watch']
 
 # %% ../nbs/34_video.ipynb #f5a6d43e
-import io, os, shutil, subprocess, sys, time, warnings
+import io, os, re, shutil, subprocess, sys, time, warnings
 from array import array
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from itertools import takewhile
+from itertools import starmap, takewhile
 from numbers import Integral
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,17 +25,16 @@ from fastcore.basics import patch
 from fastcore.imports import in_notebook
 from PIL import ImageDraw
 
-from .core import FERError, atomic, check_name
+from .core import FERError, atomic, check_name, shorten
 from .draw import annotate, emotion_colors, face_color, font, ink
 from .faces import detect, iou
 from .predict import FER, Face
 
 # %% ../nbs/34_video.ipynb #5ac88e43
-os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
-
 def _silently(kind, *args):
     "Open a 'VideoCapture' or a 'VideoWriter'"
     import cv2
+    os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
     logs = cv2.utils.logging
     level = logs.setLogLevel(logs.LOG_LEVEL_SILENT)
     try: return getattr(cv2, kind)(*args)
@@ -42,62 +43,86 @@ def _silently(kind, *args):
 # %% ../nbs/34_video.ipynb #02294e62
 def _open_camera(n):
     import cv2
-    if not 0 <= n < 100: raise FERError(f'camera {n}: cameras are numbered from 0 to 99')
+    if not 0 <= n < 100: raise FERError(f'camera {n}: cameras are numbered from 0 to 99') # -1 would end Python
     cap = _silently('VideoCapture', n)
     if not cap.isOpened():
-        raise FERError(f'camera {n} does not open: it is not there, or another program has it. Where Python runs on another computer, as in Colab, '
-                       'the web app takes the camera of the browser')
+        raise FERError(f'camera {n} does not open: it is not there, or another program has it. If Python runs on another '
+                       'computer, as in Colab, use the web app, which takes the camera of the browser')
     cap.set(cv2.CAP_PROP_BUFFERSIZE, 1)
     return cap
 
-def _open(source):
-    "The capture of a file or a camera"
+def _is_address(source): return isinstance(source, str) and re.match(r'[a-z][a-z0-9+.-]+://|data:', source, re.I)
+
+def _open_address(url):
     import cv2
-    if isinstance(source, int): return _open_camera(source)
-    if not isinstance(source, (str, Path)): raise FERError(f'a video is a file or the number of a camera, not {type(source).__name__}')
-    p = Path(source)
-    if not p.exists(): raise FERError(f'{p}: there is no such file')
-    if p.is_dir(): raise FERError(f'{p} is a folder, where a video is needed')
-    if not p.stat().st_size: raise FERError(f'{p} is empty: 0 bytes')
-    cap = _silently('VideoCapture', str(p.absolute()), cv2.CAP_FFMPEG)
+    known = re.match(r'(https?|rtsps?|rtmps?|rtp|udp|tcp|srt)://', url, re.I)
+    if not known: raise FERError(f'{shorten(url, 60)} is an address that OpenCV cannot open: download the video')
+    patience = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, 10_000, cv2.CAP_PROP_READ_TIMEOUT_MSEC, 10_000]
+    cap = _silently('VideoCapture', url, cv2.CAP_FFMPEG, patience)
+    if cap.isOpened(): return cap
+    raise FERError(f'{shorten(url)} does not open: nobody answers there, or what is there is no video. Try it in a browser')
+
+# %% ../nbs/34_video.ipynb #c993a178
+def _open_file(p):
+    import cv2
+    if not p.exists(): raise FERError(f'{shorten(p)}: there is no such file')
+    if p.is_dir(): raise FERError(f'{shorten(p)} is a folder: give the name of a video')
+    if not p.stat().st_size: raise FERError(f'{shorten(p)}: the file is empty')
+    cap = _silently('VideoCapture', str(p.absolute()), cv2.CAP_FFMPEG) # or `12:30.mp4` would be an address
     if cap.isOpened(): return cap
     with open(p, 'rb') as f: mp4 = f.read(8)[4:] in (b'ftyp', b'moov', b'mdat', b'wide')
-    if mp4: raise FERError(f'{p} is an MP4 without an index of its frames: it has none, or its end is missing; copy or record it again')
-    raise FERError(f'{p} is no video, or of a kind that OpenCV cannot read')
+    why = ('is an MP4 without an index of its frames, as if its end were missing: copy or record it again' if mp4 else
+           'is no video, or of a kind that OpenCV cannot read')
+    raise FERError(f'{shorten(p)} {why}')
+
+def _open(source):
+    "The capture of a file, a camera or an address"
+    if isinstance(source, int): return _open_camera(source)
+    if not isinstance(source, (str, Path)):
+        raise FERError(f'{type(source).__name__} is no video: give a file, an address or the number of a camera')
+    return _open_address(source) if _is_address(source) else _open_file(Path(source).expanduser())
 
 def _fps(cap):
-    "Frames a second; 30 where the file says nothing, or what cannot be"
+    "Frames a second; 30 if the file says nothing, or what cannot be"
     import cv2
     fps = cap.get(cv2.CAP_PROP_FPS)
     return fps if 1 <= fps <= 240 else 30.
 
 # %% ../nbs/34_video.ipynb #2b36b7fb
+def _times(cap, camera):
+    "Yield the time of each frame that is grabbed, always later than the one before"
+    import cv2
+    last,shift,step,start = None,0.,1/_fps(cap),time.monotonic()
+    while cap.grab():
+        said = time.monotonic() - start if camera else cap.get(cv2.CAP_PROP_POS_MSEC)/1000
+        t = max(0., said + shift)
+        if last is not None and t <= last:
+            t = last + step
+            if said and said + shift < last - 1: shift = t - said
+        last = t
+        yield t
+
 def _frames(cap, source, every):
     import cv2
-    n,last,shift,fps,total,start = 0,0.,0.,_fps(cap),cap.get(cv2.CAP_PROP_FRAME_COUNT),time.monotonic()
-    camera = isinstance(source, int)
+    n,t,fps,total,camera = 0,0.,_fps(cap),cap.get(cv2.CAP_PROP_FRAME_COUNT),isinstance(source, int)
     try:
-        while cap.grab():
-            said = time.monotonic() - start if camera else cap.get(cv2.CAP_PROP_POS_MSEC)/1000
-            t = max(0., said + shift)
-            if n and t <= last:
-                t = last + 1/fps
-                if said and said + shift < last - 1: shift = t - said
-            last = t
-            ok,img = cap.retrieve() if n % every == 0 else (False, None)
-            if ok: yield n,last,cv2.cvtColor(img, cv2.COLOR_BGR2RGB)
-            n += 1
+        for n,t in enumerate(_times(cap, camera), 1):
+            ok,img = cap.retrieve() if (n - 1) % every == 0 else (False, None)
+            if ok: yield n - 1,t,cv2.cvtColor(img, cv2.COLOR_BGR2RGB)
     finally: cap.release()
-    if not n: raise FERError(f'camera {source} gives no picture: another program may have it' if camera else f'{source} has no frames')
-    if n < .9*total and last < .9*total/fps:
-        warnings.warn(f'{source}: the last frame is at {last:.1f} s of {total/fps:.1f} s, so the file is cut off or damaged there', stacklevel=2)
+    name = f'camera {source}' if camera else shorten(source)
+    if not n: raise FERError(f'{name} gives no picture: another program may have it' if camera else f'{name} has no frames')
+    if n < .9*total and t < .9*total/fps:
+        warnings.warn(f'{name}: the last frame is at {t:.1f} s of {total/fps:.1f} s, so the file is cut off or damaged there',
+                      stacklevel=2)
 
+# %% ../nbs/34_video.ipynb #84969613
 def _check_every(every):
-    if not isinstance(every, Integral) or every < 1: raise FERError(f'every={every!r}: needed is a whole number, 1 or more')
+    if not isinstance(every, Integral) or every < 1: raise FERError(f'every={every!r}: give a whole number, 1 or more')
 
 def read_video(
-    source, # file, or number of a camera, from 0
-    every=1 # each how many-th frame is wanted
+    source, # file, address, or number of a camera, from 0
+    every=1 # give every n-th frame
 ): # generator of (number of the frame, its time in seconds, RGB array: uint8 of shape (height, width, 3))
     "Read the frames of a video or a camera, one at a time, upright"
     _check_every(every)
@@ -116,33 +141,60 @@ class Tracker:
         smooth=.5, # half-life in seconds of what was said before; 0 for no smoothing
         patience=1. # seconds after which a face that is gone gets a new number; the last frame always counts
     ):
-        if smooth < 0: raise FERError(f'smooth={smooth}: needed are seconds, 0 or more')
+        if smooth < 0: raise FERError(f'smooth={smooth}: give seconds, 0 or more')
         self.smooth,self.patience,self.tracks,self.n,self.last = smooth,patience,{},0,0.
 
 # %% ../nbs/34_video.ipynb #9c641f90
+def _centre(face):
+    "The middle of a face's points, or of its box"
+    if getattr(face, 'points', None) is not None: return np.mean(face.points, 0)
+    return np.array([face.box[0] + face.box[2]/2, face.box[1] + face.box[3]/2])
+
+def _same(box, track, time):
+    "How well a box fits to where a face was, or to where it was moving, 0 to 1"
+    if box is None or track.box is None: return float(box is track.box) # None is the whole picture
+    dx,dy = track.speed*(time - track.time)
+    x,y,w,h = track.box
+    return max(iou(box, track.box), iou(box, (x + dx, y + dy, w, h)))
+
 @patch
-def _match(self:Tracker, faces):
+def _match(self:Tracker, faces, time):
     "For each face that was seen before its number"
-    same = lambda a, b: iou(a, b) if a and b else float(a is b) # None is the whole picture
-    pairs = [(same(o.box, t.box), i, k) for i,o in enumerate(faces) for k,t in self.tracks.items()]
+    pairs = [(_same(o.box, t, time), i, k) for i,o in enumerate(faces) for k,t in self.tracks.items()]
     res = {}
     for share,i,k in sorted(pairs, key=lambda o: -o[0]):
         if share > .25 and i not in res and k not in res.values(): res[i] = k
     return res
+
+# %% ../nbs/34_video.ipynb #62e90403
+def _move(track, face, time):
+    "Note where a face is now, and how fast it moves, in pixels a second"
+    if face.box is not None:
+        centre = _centre(face)
+        if track.box is not None and time > track.time:
+            step,fade = time - track.time,.5**((time - track.time)/.2) # what it did 0.2 s ago counts half
+            track.way,track.span = fade*track.way + centre - track.centre,fade*track.span + step
+            track.speed = track.way/track.span
+        track.centre = centre
+    track.box,track.time = face.box,time
 
 @patch
 def _update(self:Tracker, face, k, time):
     p = np.array(list(face.probs.values()))
     if k is None:
         k,self.n = self.n,self.n+1
-        self.tracks[k] = SimpleNamespace(total=0*p, weight=0., time=time, emotion=None)
+        still = dict(box=None, speed=np.zeros(2), way=np.zeros(2), span=0.)
+        self.tracks[k] = SimpleNamespace(total=0*p, weight=0., time=time, emotion=None, **still)
     t = self.tracks[k]
     fade = .5**((time - t.time)/self.smooth) if self.smooth else 0
-    t.total,t.weight,t.box,t.time = fade*t.total + p,fade*t.weight + 1,face.box,time
+    t.total,t.weight = fade*t.total + p,fade*t.weight + 1
+    _move(t, face, time)
     probs = dict(zip(face.probs, (t.total/t.weight).tolist()))
     before,t.emotion = t.emotion,max(probs, key=probs.get)
-    return TrackedFace(face.box, t.emotion, probs[t.emotion], probs, id=k, changed=t.emotion != before)
+    said = dict(emotion=t.emotion, score=probs[t.emotion], probs=probs, id=k, changed=t.emotion != before)
+    return TrackedFace(**{**vars(face), **said})
 
+# %% ../nbs/34_video.ipynb #305f56ec
 @patch
 def __call__(self:Tracker,
     faces, # the faces of one frame, as `FER` gives them
@@ -150,7 +202,7 @@ def __call__(self:Tracker,
 )->list: # of `TrackedFace`, in the same order
     "Recognise the faces of the next frame"
     self.tracks = {k: t for k,t in self.tracks.items() if time - t.time <= self.patience or t.time == self.last}
-    match,self.last = self._match(faces),time
+    match,self.last = self._match(faces, time),time
     return [self._update(o, match.get(i), time) for i,o in enumerate(faces)]
 
 # %% ../nbs/34_video.ipynb #80d33cf1
@@ -161,20 +213,21 @@ def _rows(n, time, seen, n_labels):
 
 def _table(rows, labels):
     import pandas as pd
-    df = pd.DataFrame(np.reshape(rows, (-1, 7 + len(labels))), columns=['frame', 'time', 'face', *'xywh', *labels]).astype(dict(frame=int))
+    columns = ['frame', 'time', 'face', *'xywh', *labels]
+    df = pd.DataFrame(np.reshape(rows, (-1, len(columns))), columns=columns).astype(dict(frame=int))
     p = df[labels].to_numpy()
     df.insert(7, 'emotion', pd.Series(np.array(labels)[p.argmax(1)]).where(df.face.notna()))
     df.insert(8, 'score', p.max(1))
     return df
 
-def _follow(frames, fer, every, smooth, faces, tta):
-    "Add the faces to each frame: those of the last frame that was looked at"
-    track,seen = Tracker(smooth),[]
-    for n,t,img in frames:
-        if n % every == 0: seen = track(fer(img, faces, tta), t)
-        yield n,t,img,seen
-
 # %% ../nbs/34_video.ipynb #0f7096e7
+def _areas(ax, rows, times, labels):
+    "Draw the probabilities of one face"
+    palette = list(emotion_colors.values())
+    colors = [emotion_colors.get(o, palette[i % len(palette)]) for i,o in enumerate(labels)]
+    ax.stackplot(times, rows.set_index('time')[labels].reindex(times).T, labels=labels, colors=colors, lw=0)
+    ax.set(ylim=(0, 1), yticks=[0, .5, 1], ylabel=f'face {rows.face.iloc[0]:.0f}')
+
 def plot_timeline(
     df, # as `fer_video` gives it
     fig=None # a matplotlib `Figure` to draw in; None for a new one
@@ -187,11 +240,7 @@ def plot_timeline(
     ids = df.face.value_counts(sort=True).index[:4]
     fig.set_size_inches(9, 1 + 1.5*max(1, len(ids)))
     axs = fig.subplots(max(1, len(ids)), sharex=True, squeeze=False)[:, 0]
-    palette = list(emotion_colors.values())
-    for ax,k in zip(axs, ids):
-        p = df[df.face == k].set_index('time')[labels].reindex(times)
-        ax.stackplot(times, p.T, labels=labels, colors=[emotion_colors.get(o, palette[i % len(palette)]) for i,o in enumerate(labels)], lw=0)
-        ax.set(ylim=(0, 1), yticks=[0, .5, 1], ylabel=f'face {k:.0f}')
+    for ax,k in zip(axs, ids): _areas(ax, df[df.face == k], times, labels)
     if len(ids): fig.legend(*[o[::-1] for o in axs[0].get_legend_handles_labels()], loc='outside center right', frameon=False)
     else: axs[0].text(.5, .5, 'no face', ha='center', va='center', transform=axs[0].transAxes)
     if len(times) > 1: axs[0].set_xlim(times[0], times[-1])
@@ -202,24 +251,35 @@ def plot_timeline(
 
 # %% ../nbs/34_video.ipynb #fbb5a115
 def _draw(img, seen):
+    "The frame with its faces and their numbers"
     pic = annotate(img, seen)
     k,d = pic.width/img.shape[1],ImageDraw.Draw(pic)
     for o in seen:
         if o.box is None: continue
         size = round(np.clip(.15*k*o.box[2], 11, 40))
-        d.text((k*o.box[0] + .4*size, k*o.box[1] + .25*size), str(o.id), face_color(o), font(size), stroke_width=max(1, size//10), stroke_fill=ink)
+        at = k*o.box[0] + .4*size,k*o.box[1] + .25*size
+        d.text(at, str(o.id), face_color(o), font(size), stroke_width=max(1, size//10), stroke_fill=ink)
     return pic
 
 # %% ../nbs/34_video.ipynb #8c8c7fb4
 class _Writer:
+    "A video of a fixed rate from frames at any times"
     def __init__(self, path, fps): self.path,self.fps,self.n,self.out,self.img = path,fps,0,None,None
+
+    def open(self, size):
+        import cv2
+        how = str(self.path),cv2.CAP_FFMPEG,cv2.VideoWriter_fourcc(*'mp4v'),self.fps,size
+        self.out = _silently('VideoWriter', *how)
+        if not self.out.isOpened():
+            raise FERError('{} cannot be written: OpenCV begins no video of {} x {} there. '
+                           'Make room on the disk, or choose another place'.format(shorten(self.path.name), *size))
 
     def __call__(self, time, pic):
         import cv2
         img = cv2.cvtColor(np.asarray(pic), cv2.COLOR_RGB2BGR)
         if self.out is None:
-            self.img,self.out = img,_silently('VideoWriter', str(self.path), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*'mp4v'), self.fps, pic.size)
-            if not self.out.isOpened(): raise FERError(f'{self.path.name}: OpenCV cannot write a video of {pic.width} x {pic.height}')
+            self.open(pic.size)
+            self.img = img
         self.fill(round(time*self.fps))
         self.img = img
 
@@ -227,44 +287,73 @@ class _Writer:
         for _ in range(n - self.n): self.out.write(self.img)
         self.n = max(n, self.n)
 
+# %% ../nbs/34_video.ipynb #f40df288
+def _frames_in(path, n):
+    "How many frames a video has; fewer than `n` if the last of so many cannot be read"
+    import cv2
+    cap = _silently('VideoCapture', str(path), cv2.CAP_FFMPEG)
+    there = max(0, round(cap.get(cv2.CAP_PROP_FRAME_COUNT))) if cap.isOpened() else 0
+    cap.set(cv2.CAP_PROP_POS_FRAMES, n - 1)
+    last = cap.isOpened() and cap.grab()
+    cap.release()
+    return there if last else min(there, n - 1)
+
+def _check_written(path, out, n):
+    there = _frames_in(path, n)
+    if there < n:
+        raise FERError(f'{shorten(out)} cannot be written: {there:,} of {n:,} frames are in the file. '
+                       'Make room on the disk, or choose another place')
+
 # %% ../nbs/34_video.ipynb #0afe5571
-def _finish(path, source, seconds):
-    "Add the sound of `source`, for so many seconds, and encode for browsers"
+def _ffmpeg(path, source, seconds, better):
+    "Encode for browsers, with the sound of `source`; what went wrong, '' if nothing"
+    sound = [] if isinstance(source, int) else ['-i', source if _is_address(source) else Path(source).resolve()]
+    how = ['-map', '0:v', '-map', '1:a?', '-t', f'{seconds:.6f}'] if sound else ['-t', f'{seconds:.6f}']
+    how += ['-pix_fmt', 'yuv420p', '-movflags', '+faststart', '-f', 'mp4', better]
+    cmd = ['ffmpeg', '-v', 'error', '-nostdin', '-i', path, *sound, *how]
+    try: r = subprocess.run(cmd, capture_output=True, text=True, errors='replace')
+    except KeyboardInterrupt: return 'ffmpeg was interrupted'
+    return f'ffmpeg says {shorten(r.stderr) or r.returncode}' if r.returncode else ''
+
+def _finish(path, source, n, fps):
+    "Add the sound of `source` and encode for browsers, if that can be done"
     if not shutil.which('ffmpeg'): return
-    sound = [] if isinstance(source, int) else ['-i', Path(source).resolve(), '-map', '0:v', '-map', '1:a?']
     better = path.with_name('better')
-    how = ['-t', f'{seconds:.6f}', '-pix_fmt', 'yuv420p', '-movflags', '+faststart', '-f', 'mp4']
-    try: r = subprocess.run(['ffmpeg', '-v', 'error', '-nostdin', '-i', path, *sound, *how, better], capture_output=True, text=True, errors='replace')
-    except KeyboardInterrupt: return warnings.warn(f'{path.name} is without sound: ffmpeg was interrupted', stacklevel=2)
-    if r.returncode: warnings.warn(f'{path.name} is without sound: ffmpeg says {" ".join(r.stderr.split()) or r.returncode}', stacklevel=2)
+    why = _ffmpeg(path, source, n/fps, better) or ('ffmpeg lost frames' if _frames_in(better, n) < n else '')
+    if why: warnings.warn(f'{path.name} is without sound: {why}', stacklevel=2)
     else: os.replace(better, path)
 
+# %% ../nbs/34_video.ipynb #6a3e32af
 @contextmanager
 def _writing(out, source, fps):
     "A function of time, picture and faces that writes `out`, or nothing"
     if out is None:
         yield lambda *_: None
         return
-    with atomic(Path(out).absolute()) as path:
+    with atomic(Path(out).expanduser().absolute()) as path:
         w = _Writer(path, fps)
         yield lambda time, img, seen: w(time, _draw(img, seen))
         w.fill(w.n + 1)
         w.out.release()
-        _finish(path, source, w.n/fps)
+        _check_written(path, out, w.n)
+        _finish(path, source, w.n, fps)
 
 # %% ../nbs/34_video.ipynb #f4251199
 def _check_names(source, out, plot, overwrite):
     for what,name,kinds in [('video', out, ['.mp4']), ('plot', plot, ['.png', '.jpg', '.svg', '.pdf'])]:
         if name is None: continue
-        path = Path(name)
+        path = Path(name).expanduser()
         check_name(f'ending of the {what}', path.suffix.lower(), kinds)
-        if not isinstance(source, int) and path.resolve() == Path(source).resolve(): raise FERError(f'{name} is the video itself: give another name')
-        if path.is_dir(): raise FERError(f'{name} is a folder, where the {what} should be: give another name')
-        if path.exists() and not overwrite: raise FERError(f'{name} is there already: give another name, or overwrite=True to replace it')
+        itself = not isinstance(source, int) and path.resolve() == Path(source).expanduser().resolve()
+        if itself: raise FERError(f'{shorten(name)} is the video itself: give another name')
+        if path.is_dir(): raise FERError(f'{shorten(name)} is a folder: give the name of a file to write')
+        if path.exists() and not overwrite:
+            raise FERError(f'{shorten(name)} is there already: give another name, or overwrite=True to replace it')
 
 # %% ../nbs/34_video.ipynb #c21ecb26
 def _bar(frames, total):
-    if not (100 < total < 1e7 and (in_notebook() or sys.stdout and sys.stdout.isatty())): return (yield from frames)
+    shown = in_notebook() or sys.stdout and sys.stdout.isatty()
+    if not (shown and 100 < total < 1e7): return (yield from frames)
     from fastprogress import progress_bar
     bar,total = progress_bar(range(int(total)), leave=False),int(total)
     bar.update(0)
@@ -274,12 +363,26 @@ def _bar(frames, total):
     bar.update(total)
 
 # %% ../nbs/34_video.ipynb #17e5a630
-def _save_plot(df, path):
-    from matplotlib.figure import Figure
-    fig = Figure()
-    plot_timeline(df, fig)
-    fig.savefig(path, dpi=120)
+def _ahead(f, xs, n):
+    "As `map`, with the next `n` results under way in threads"
+    with ThreadPoolExecutor(n) as pool:
+        waiting = deque()
+        try:
+            for x in xs:
+                waiting.append(pool.submit(f, *x))
+                if len(waiting) > n: yield waiting.popleft().result()
+            while waiting: yield waiting.popleft().result()
+        finally: pool.shutdown(cancel_futures=True)
 
+def _follow(frames, fer, every, smooth, faces, tta, ahead=2):
+    "Add the faces to each frame: those of the last frame that was looked at"
+    track,seen = Tracker(smooth),[]
+    def look(n, t, img): return n,t,img,fer(img, faces, tta) if n % every == 0 else None
+    for n,t,img,found in _ahead(look, frames, ahead) if ahead else starmap(look, frames):
+        if found is not None: seen = track(found, t)
+        yield n,t,img,seen
+
+# %% ../nbs/34_video.ipynb #ab7e41ca
 def _collect(looked, every, n_labels, write):
     "Write each frame, and return the rows of the table"
     rows,t = array('d'),0.
@@ -292,33 +395,44 @@ def _collect(looked, every, n_labels, write):
         warnings.warn(f'interrupted at {t:.1f} s: what was seen until then is kept', stacklevel=3)
     return rows
 
+def _save_plot(df, path):
+    from matplotlib.figure import Figure
+    fig = Figure()
+    plot_timeline(df, fig)
+    fig.savefig(path, dpi=120)
+
+def _check_seconds(source, seconds):
+    if seconds is not None and not seconds > 0: raise FERError(f'seconds={seconds}: give more than 0')
+    if isinstance(source, int) and seconds is None:
+        raise FERError(f'camera {source} has no end: say for how many seconds, as in seconds=10, or use `watch`')
+
 # %% ../nbs/34_video.ipynb #98b6ec70
 def fer_video(
-    source, # file, or number of a camera, from 0
+    source, # file, address, or number of a camera, from 0
     out=None, # .mp4 file to write with the faces drawn in; None for none
     plot=None, # .png, .jpg, .svg or .pdf file for `plot_timeline`; None for none
-    every=1, # look at each how many-th frame
+    every=1, # look at every n-th frame
     smooth=.5, # half-life of the smoothing in seconds; 0 for none
     seconds=None, # where to stop; None for the end
-    fer=None, # a `FER`; None for the one that comes with the package
-    faces='detect', # 'detect'; 'crop' where the whole picture is one face; or boxes of shape (faces, 4) for all frames
-    tta=False, # take the mean of each face and its mirror image
+    fer=None, # a `FER`; None for the model that ships with the package
+    faces='detect', # 'detect'; 'crop' if the whole picture is one face; or boxes of shape (faces, 4) for all frames
+    tta=False, # take the mean of several views of each face
     overwrite=False # replace a video and a plot that are there
 ): # DataFrame: frame, time (seconds), face (its number), x, y, w, h, emotion, score, a column for each label
     "Follow the expressions in a video, and write it with the faces drawn in"
     import cv2
     _check_every(every)
-    if seconds is not None and seconds <= 0: raise FERError(f'seconds={seconds}: needed is more than 0')
-    if isinstance(source, int) and seconds is None: raise FERError(f'camera {source} has no end: say how many seconds are wanted, or use `watch`')
+    _check_seconds(source, seconds)
     cap = _open(source)
     _check_names(source, out, plot, overwrite)
     fer = FER() if fer is None else fer
     fps,total,frames = _fps(cap),cap.get(cv2.CAP_PROP_FRAME_COUNT),_frames(cap, source, 1 if out else every)
     if seconds is not None: frames,total = takewhile(lambda o: o[1] < seconds, frames),min(total, seconds*fps)
-    with nullcontext() if plot is None else atomic(plot) as figure:
+    with nullcontext() if plot is None else atomic(Path(plot).expanduser()) as figure:
         with _writing(out, source, fps) as write:
-            rows = _collect(_follow(_bar(frames, total), fer, every, smooth, faces, tta), every, len(fer.labels), write)
-            if not rows: raise FERError(f'{source}: no frame could be read' + (f' in the first {seconds} s' if seconds else ''))
+            looked = _follow(_bar(frames, total), fer, every, smooth, faces, tta)
+            rows = _collect(looked, every, len(fer.labels), write)
+            if not rows: raise FERError(f'{shorten(source)}: no frame could be read' + (f' in the first {seconds} s' if seconds else ''))
         df = _table(rows, fer.labels)
         if plot is not None: _save_plot(df, figure)
     return df
@@ -342,13 +456,20 @@ def _in_notebook(images):
         if handle: handle.update(pic)
         else: handle = display(pic, display_id=True)
 
-def _in_window(images):
+def _window():
+    "A window of tkinter"
     try: import tkinter
-    except ImportError: raise FERError('a window needs tkinter, which this Python lacks: apt install python3-tk; or use a notebook') from None
+    except ImportError:
+        raise FERError('a window needs tkinter, which this Python lacks: apt install python3-tk; or use a notebook') from None
+    try: return tkinter.Tk()
+    except tkinter.TclError as e:
+        raise FERError(f'there is no screen for a window ({shorten(e)}): use a notebook, or `fer_video`') from None
+
+def _in_window(images):
+    root = _window()
+    from tkinter import Label
     from PIL import ImageTk
-    try: root = tkinter.Tk()
-    except tkinter.TclError as e: raise FERError(f'there is no screen for a window ({e}): use a notebook, or `fer_video`') from None
-    ended,label = [],tkinter.Label(root)
+    ended,label = [],Label(root)
     root.title('fer_fastai (q ends)')
     root.protocol('WM_DELETE_WINDOW', lambda: ended.append(True))
     for key in 'q', '<Escape>': root.bind(key, ended.append)
@@ -363,15 +484,15 @@ def _in_window(images):
 
 # %% ../nbs/34_video.ipynb #7e6570b3
 def _live(source, smooth, fer, notify):
-    for _,_,img,seen in _follow(read_video(source), fer, 1, smooth, 'detect', False):
+    for _,_,img,seen in _follow(read_video(source), fer, 1, smooth, 'detect', False, ahead=0):
         for o in seen:
             if notify and o.changed: notify(o)
         yield _draw(img, seen)
 
 def watch(
-    source=0, # number of a camera, or a video file, which is shown as fast as its faces are found
+    source=0, # number of a camera, an address, or a file, which is shown as fast as its faces are found
     smooth=.5, # half-life of the smoothing in seconds; 0 for none
-    fer=None, # a `FER`; None for the one that comes with the package, with faces of at least 15 % of the picture, which are found fast
+    fer=None, # a `FER`; None for the model that ships with the package, with faces of at least 15 % of the picture, which are found fast
     notify=None # function that is called with a `TrackedFace` when its emotion changes
 )->None:
     "Show a camera with the expressions in it, in a window or in the notebook"

@@ -51,8 +51,8 @@ def raises(source, *fragments, error=FERError, **kwargs):
 # One row of a pixel CSV
 
 one_row = {
-    'short': (dict(pixels=' '.join(pixels[1:])), '2,303 pixels, where 48x48 needs 2,304'),
-    'long': (dict(pixels=' '.join(pixels + ['7'])), '2,305 pixels, where 48x48 needs 2,304'),
+    'short': (dict(pixels=' '.join(pixels[1:])), '2,303 pixels, and 48x48 needs 2,304'),
+    'long': (dict(pixels=' '.join(pixels + ['7'])), '2,305 pixels, and 48x48 needs 2,304'),
     'word': (dict(pixels=' '.join(['dog', *pixels[1:]])), "pixel 1 is 'dog', not an integer from 0 to 255"),
     '256': (dict(pixels=' '.join([*pixels[:-1], '256'])), "pixel 2304 is '256'"),
     '300, which is 44 as a byte': (dict(pixels=' '.join(['300', *pixels[1:]])), "pixel 1 is '300'"),
@@ -62,17 +62,17 @@ one_row = {
     '3.5': (dict(pixels=' '.join(['3.5', *pixels[1:]])), "pixel 1 is '3.5'"),
     '3.5 for two numbers': (dict(pixels=' '.join(['3.5', *pixels[2:]])), "pixel 1 is '3.5'"),
     'Arabic digits': (dict(pixels=' '.join(['٣', *pixels[1:]])), "pixel 1 is '٣'"),
-    'no pixels': (dict(pixels=''), '0 pixels, where 48x48 needs 2,304'),
+    'no pixels': (dict(pixels=''), '0 pixels, and 48x48 needs 2,304'),
     'label 7': (dict(emotion='7'), "unknown label '7'"),
     'label 7, what to do': (dict(emotion='7'), 'labels=AFFECTNET'),
-    'label -1': (dict(emotion='-1'), "unknown label '-1', where 0 to 6 stand for angry, disgust"),
-    'label 3.0': (dict(emotion='3.0'), "unknown label '3.0'"),
+    'label -1': (dict(emotion='-1'), "unknown label '-1'; the numbers are 0 angry, 1 disgust"),
+    'label 3.5': (dict(emotion='3.5'), "unknown label '3.5'"),
     'label smile': (dict(emotion='smile'), "unknown label 'smile', which is no emotion"),
-    'no label': (dict(emotion=''), "unknown label ''"),
-    'Usage': (dict(usage='Holdout'), "unknown Usage 'Holdout', where Training, PublicTest and PrivateTest are known"),
+    'no label': (dict(emotion=''), 'the label is missing'),
+    'Usage': (dict(usage='Holdout'), "unknown Usage 'Holdout': train, valid and test are known, also as Training, PublicTest, PrivateTest"),
     'no Usage': (dict(usage=''), "unknown Usage ''"),
-    'header again': (dict(emotion='emotion', pixels='pixels', usage='Usage'), 'the header stands here again'),
-    'row cut off': (dict(pixels=' '.join(pixels[:99]) + '\n'), '99 pixels, where 48x48 needs 2,304'),
+    'header again': (dict(emotion='emotion', pixels='pixels', usage='Usage'), 'the header is here again'),
+    'row cut off': (dict(pixels=' '.join(pixels[:99]) + '\n'), '99 pixels, and 48x48 needs 2,304'),
 }
 
 @pytest.mark.parametrize('change,message', one_row.values(), ids=one_row)
@@ -108,14 +108,14 @@ def test_all_rows_bad(tmp_path): raises(write(tmp_path/'a.csv', [['0', '1 2 x', 
 # A whole file
 
 def test_missing_file(tmp_path):
-    raises(tmp_path/'none.csv', str(tmp_path/'none.csv'), 'there is no such file', 'read_fer takes a pixel CSV, a folder', error=FileNotFoundError)
+    raises(tmp_path/'none.csv', str(tmp_path/'none.csv'), 'there is no such file', 'read_fer takes a CSV, a folder', error=FileNotFoundError)
 
 whole_file = {
     'empty': ('', 'a.csv: the file is empty'),
     'blank': ('\n\n', 'a.csv: the file is empty'),
     'header only': ('emotion,pixels,Usage\n', 'a.csv: there is a header and no rows'),
     'no pixels': ('emotion,Usage\n0,Training\n', "there is no column 'pixels' among 'emotion', 'Usage'"),
-    'no emotion': ('label,pixels\n0,1 2 3 4\n', "there is no column 'emotion' among 'label', 'pixels'"),
+    'no emotion': ('mood,pixels\n0,1 2 3 4\n', "there is no column 'emotion' among 'mood', 'pixels'"),
     'no header': (f'0,{good[0][1]},Training\n', "there is no column 'emotion' among '0'"),
     'test.csv': ('pixels\n1 2 3 4\n', "the competition's test.csv has no labels"),
     'no text': ('\x00\x01\x02', "there is no column 'emotion'"),
@@ -280,14 +280,14 @@ frames = {
     'no emotion': (pd.DataFrame(dict(pixels=[1])), 'the DataFrame needs a column emotion'),
     'no images': (pd.DataFrame(dict(emotion=[1])), 'and one of pixels, path, file, image; it has emotion'),
     'no rows': (pd.DataFrame(dict(emotion=[], pixels=[])), 'the DataFrame has no rows'),
-    'size': (pd.DataFrame(dict(emotion=3, pixels=[faces[0], faces[1], faces[2][1:]])), 'row 2: 2,256 pixels, where 48x48 needs 2,304'),
+    'size': (pd.DataFrame(dict(emotion=3, pixels=[faces[0], faces[1], faces[2][1:]])), 'row 2: 2,256 pixels, and 48x48 needs 2,304'),
     'range': (pd.DataFrame(dict(emotion=3, pixels=[faces[0], faces[1].astype(int)+1])), 'row 1: the pixels are not integers from 0 to 255'),
-    'colours': (pd.DataFrame(dict(emotion=3, pixels=[np.zeros((48, 48, 4), np.uint8)]*2)), 'row 0: an array of shape (48, 48, 4), where pixels are gray'),
+    'colours': (pd.DataFrame(dict(emotion=3, pixels=[np.zeros((48, 48, 4), np.uint8)]*2)), 'row 0: an array of shape (48, 48, 4), and pixels are gray'),
     'floats': (pd.DataFrame(dict(emotion=3, pixels=[faces[0], faces[1]/255])), 'row 1: the pixels are not integers from 0 to 255'),
     'word': (pd.DataFrame(dict(emotion=3, pixels=[good[0][1], good[0][1] + ' x'], Usage='Training'), index=[5, 6]), "row 6: pixel 2305 is 'x'"),
     'missing': (pd.DataFrame(dict(emotion=3, pixels=[good[0][1], None])), 'row 1: '),
-    'split': (pd.DataFrame(dict(emotion=3, pixels=[faces[0]]*2, split=['train', 'later'])), "row 1: unknown Usage 'later'"),
-    'label': (pd.DataFrame(dict(emotion=['3', None], pixels=[faces[0]]*2)), 'row 1: unknown label'),
+    'split': (pd.DataFrame(dict(emotion=3, pixels=[faces[0]]*2, split=['train', 'later'])), "row 1: unknown Split 'later'"),
+    'label': (pd.DataFrame(dict(emotion=['3', None], pixels=[faces[0]]*2)), 'row 1: the label is missing'),
 }
 
 @pytest.mark.parametrize('frame,message', frames.values(), ids=frames)
@@ -331,7 +331,7 @@ def test_no_valid_split(fer):
     one = FERData(some.df[:7], some.images[:7])
     raises(one, 'has one image to train on')
 
-def test_source_of_another_type(): raises(42, 'read_fer takes a pixel CSV')
+def test_source_of_another_type(): raises(42, 'read_fer takes a CSV')
 
 # The cache, and Kaggle
 

@@ -94,7 +94,7 @@ def test_list_goes_on(photo, tmp_path):
         o(tmp_path/f'{o.__name__}.jpg')
     code,out,err = predict('cut.jpg', 'empty.jpg', 'empty', 'none.jpg', 'text.jpg', photo, cwd=tmp_path)
     assert (code, err, len(out)) == (0, '', 7)
-    begins = ['cut.jpg: the image is damaged', 'empty.jpg is empty', 'empty: there are no images', 'none.jpg: there is no such file',
+    begins = ['cut.jpg: the image is damaged', 'empty.jpg: the file is empty', 'empty: there are no images', 'none.jpg: there is no such file',
               'text.jpg is no image', f'{photo}: face 1', f'{photo}: face 2']
     for line,o in zip(out, begins): assert line.startswith(o)
 
@@ -225,7 +225,7 @@ def test_no_room(thousand, whole, tmp_path):
     "A limit on the size of files takes the place of a full disk"
     out,args = tmp_path/'a.csv',(thousand, '--faces', 'crop')
     limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
-    fails(*args, '--out', out, preexec_fn=limit, message=f'{out}.part cannot be written (File too large): make room; the same command, without --overwrite, goes on after ')
+    fails(*args, '--out', out, preexec_fn=limit, message=f'{out}.part cannot be written (File too large): make room; the same command, without --overwrite, continues after ')
     assert not out.exists() and 0 < rows_done(f'{out}.part') < 1000
     assert predict(*args, '--out', out)[0] == 0
     assert out.read_bytes() == whole.read_bytes() and {o.name for o in tmp_path.iterdir()} == {'a.csv'}
@@ -250,9 +250,9 @@ def test_ray(thousand, tmp_path, monkeypatch):
     files = image_files(thousand)[:40]
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     try:
-        with pytest.raises(FERError, match='there is no such model'): predict_ray(files, tmp_path/'out', bundle=tmp_path/'none')
+        with pytest.raises(FERError, match='there is no such model'): predict_ray(files, tmp_path/'out', model=tmp_path/'none')
         monkeypatch.chdir(Path(fer_fastai.__file__).parent) # where the workers are not
-        assert predict_ray(files, tmp_path/'out', 'models/fer48', faces='crop') == tmp_path/'out'
+        assert predict_ray(files, tmp_path/'out', 'pretrained/fer48', faces='crop') == tmp_path/'out'
         with pytest.raises(FERError, match='is there already'): predict_ray(files, tmp_path/'out')
     finally: ray.shutdown()
     assert len(list((tmp_path/'out').glob('*.parquet'))) > 1 and [o.name for o in tmp_path.iterdir()] == ['out']

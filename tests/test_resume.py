@@ -1,5 +1,5 @@
 "A run that is killed with SIGKILL and resumed ends with the same weights, bit for bit, as the run that was never stopped"
-import multiprocessing, os, signal, subprocess, sys, time
+import json, multiprocessing, os, signal, subprocess, sys, time
 from pathlib import Path
 
 import pandas as pd
@@ -8,10 +8,11 @@ import torch
 from fastai.vision.all import Callback, EarlyStoppingCallback
 from safetensors.torch import load_file
 
+from fer_fastai.bundle import Bundle
 from fer_fastai.core import FERError
 from fer_fastai.read import read_fer
 from fer_fastai.recipes import Recipe
-from fer_fastai.train import fit_recipe, recipe_learner
+from fer_fastai.train import Run, recipe_learner
 
 processes = multiprocessing.get_context('forkserver')
 processes.set_forkserver_preload(['fer_fastai.train'])
@@ -27,8 +28,9 @@ cases = dict( # recipe, and the number of complete epochs after which the proces
 def train(recipe, out, resume):
     "The part of `train_fer` between reading and scoring"
     torch.set_num_threads(1)
-    learn = recipe_learner(read_fer('sample').sample(0.1), recipe, out)
-    with learn.no_bar(): fit_recipe(learn, recipe, [lr for _,lr in recipe.stages()], out, resume)
+    data = read_fer('sample').sample(0.1)
+    learn = recipe_learner(data, recipe, out)
+    with learn.no_bar(): Run.open(out, recipe, data, resume).fit(learn, lr_find=False)
     torch.save(learn.model.state_dict(), out/'best.pth')
 
 def start(*args):
@@ -92,8 +94,9 @@ class Stop(Callback):
 
 def fit(recipe, out, monkeypatch, fast, cbs=(), resume=False):
     monkeypatch.setattr('fer_fastai.callbacks.cpu_has_bf16', lambda: fast) # two more callbacks where it has
-    learn = recipe_learner(read_fer('sample').sample(0.1), recipe, out, list(cbs))
-    with learn.no_bar(): return learn,fit_recipe(learn, recipe, [1e-2], out, resume)
+    data = read_fer('sample').sample(0.1)
+    learn = recipe_learner(data, recipe, out, list(cbs))
+    with learn.no_bar(): return learn,Run.open(out, recipe, data, resume).fit(learn, lr_find=False).history
 
 @pytest.mark.parametrize('fast', [True, False])
 def test_resumed_with_other_callbacks(fast, tmp_path, monkeypatch):
@@ -125,6 +128,8 @@ def test_command_line_killed_and_resumed(tmp_path):
     reference,killed = run(whole),run(broken)
     kill_after(1, broken, lambda: killed.poll() is None, killed.pid)
     assert killed.wait() == -signal.SIGKILL
+    left = [broken/o for o in ('checkpoint/tmpabc', '.tmp-model-x/model/.tmp-model.onnx-y')] # as if it had been killed there
+    for o in left: o.mkdir(parents=True)
     again = run(broken)
     assert 'holds an interrupted run' in again.communicate()[1] and again.returncode == 2
     other = run(broken, '--resume', '--seed', '7')
@@ -132,4 +137,25 @@ def test_command_line_killed_and_resumed(tmp_path):
     resumed = run(broken, '--resume')
     for p in (resumed, reference): assert p.communicate()[1] == '' and p.returncode == 0
     assert_same(*(load_file(o/'model'/'model.safetensors') for o in (whole, broken)))
-    assert not list(broken.rglob('.tmp-*'))
+    assert not list(broken.rglob('.tmp-*')) and [o.name for o in (broken/'checkpoint').iterdir()] == ['checkpoint.pth']
+
+def test_killed_before_run_json_was_there(tmp_path):
+    "Then the folder is as good as empty"
+    (tmp_path/'.tmp-run.json-abc').mkdir()
+    Run.open(tmp_path, cases['one_cycle'][0], read_fer('sample').sample(0.1))
+    assert [o.name for o in tmp_path.iterdir()] == ['run.json']
+
+def test_a_run_of_an_older_version(tmp_path, monkeypatch):
+    "Its file is called recipe.json, and its recipe has fewer fields"
+    recipe = Recipe('one', **tiny, epochs=3)
+    with pytest.raises(KeyboardInterrupt): fit(recipe, tmp_path, monkeypatch, False, [Stop()])
+    info = json.loads((tmp_path/'run.json').read_text())
+    for k in 'distill', 'groups': info['recipe'].pop(k, None)
+    (tmp_path/'run.json').unlink()
+    (tmp_path/'recipe.json').write_text(json.dumps(info))
+    assert len(Run(tmp_path).history) == 2 and not Run(tmp_path).finished
+    learn,history = fit(recipe, tmp_path, monkeypatch, False, resume=True)
+    assert history.epoch.tolist() == [0, 1, 2]
+    Run.open(tmp_path, recipe, read_fer('sample').sample(0.1), resume=True).fit(learn).finish(learn)
+    assert Run(tmp_path).finished and not (tmp_path/'run.json').exists()
+    assert Bundle(tmp_path).labels == Bundle(tmp_path/'model').labels == list(learn.dls.vocab)

@@ -20,7 +20,7 @@ from fer_fastai.interpret import with_temperature
 from fer_fastai.loaders import fer_dls
 from fer_fastai.models import fer_learner
 from fer_fastai.recipes import find_recipe, recipes
-from fer_fastai.train import recipe_learner, train_fer
+from fer_fastai.train import Run, recipe_learner, train_fer
 
 few = read_fer('sample').sample(0.06)
 
@@ -34,7 +34,7 @@ def test_recipe(name, tmp_path):
     train_fer(few, name, tmp_path/'run', lr_find=False, **kwargs)
     history = pd.read_csv(tmp_path/'run'/'history.csv')
     assert len(history) == len(stages)*(2 if r.schedule == 'fine_tune' else 1)
-    assert json.loads((tmp_path/'run'/'recipe.json').read_text())['lr'] == [lr for _,lr in find_recipe(r, **kwargs).stages()]
+    assert json.loads((tmp_path/'run'/'run.json').read_text())['lr'] == [lr for _,lr in find_recipe(r, **kwargs).stages()]
     made = {o.name for o in (tmp_path/'run').iterdir()}
     assert {'tensorboard', 'model.pt', 'FER.mlpackage'} & made == ({'tensorboard', 'model.pt', 'FER.mlpackage'} if name == 'affectnet' else set())
 
@@ -61,8 +61,8 @@ def test_scores_of_another_protocol_say_so(tmp_path, capsys):
     "Also where the recipe leaves it to the data"
     data = read_fer('sample', protocol='public+private').sample(0.06)
     train_fer(data, out=tmp_path/'run', **short)
-    recipe,report = (json.loads((tmp_path/'run'/f'{o}.json').read_text()) for o in ('recipe', 'report'))
-    assert recipe['recipe']['protocol'] == 'public+private'
+    run,report = (json.loads((tmp_path/'run'/f'{o}.json').read_text()) for o in ('run', 'report'))
+    assert run['recipe']['protocol'] == 'public+private'
     assert list(report) == ['valid'] and report['valid']['split'] == 'valid (public+private)'
     assert '| valid (public+private) |' in (tmp_path/'run'/'model'/'README.md').read_text()
     assert 'valid (public+private) ' in capsys.readouterr().out
@@ -83,8 +83,8 @@ def test_coloured_data_are_described_as_they_were_read(tmp_path, monkeypatch):
     images[few.idxs('test')[:3]] = images[few.idxs('train')[:3]]
     data = FERData(few.df, images, vocab=few.vocab)
     train_fer(data, out=tmp_path/'run', colorize=Painter(), **short)
-    recipe,report = (json.loads((tmp_path/'run'/f'{o}.json').read_text()) for o in ('recipe', 'report'))
-    assert recipe['recipe']['colorize'] == 'Painter' and recipe['data']['left_out'] == 0
+    run,report = (json.loads((tmp_path/'run'/f'{o}.json').read_text()) for o in ('run', 'report'))
+    assert run['recipe']['colorize'] == 'Painter' and run['data']['left_out'] == 0
     assert data.in_train('test').sum() >= 3
     assert report['test']['unseen']['n'] == (~data.in_train('test')).sum()
     train_fer(data, out=tmp_path/'run', colorize=Painter(), resume=True, **short)
@@ -98,12 +98,35 @@ def test_a_bundle_does_not_say_where_files_lie(tmp_path):
     config,card = ((tmp_path/'run'/'model'/o).read_text() for o in ('config.json', 'README.md'))
     assert json.loads(config)['recipe']['start'] == 'first/model' and json.loads(config)['recipe']['teachers'] == ['first']
     assert str(tmp_path) not in config + card
-    assert json.loads((tmp_path/'run'/'recipe.json').read_text())['recipe']['start'] == str(first) # to run it again
+    assert json.loads((tmp_path/'run'/'run.json').read_text())['recipe']['start'] == str(first) # to run it again
 
 def test_start_with_another_head(tmp_path):
     save_bundle(tmp_path/'model', fer_learner(fer_dls(few, bs=16), 'cnn6', head=[64]))
     with pytest.raises(FERError, match=r'does not fit; head is \[64\] there and \[512, 64\] here$'):
         recipe_learner(few, find_recipe('cnn6', start=tmp_path/'model', bs=16))
+
+def few_faces(n):
+    "`n` training faces of two emotions, and as many to validate"
+    data = read_fer('sample', emotions=['happy', 'sad'])
+    rows = [data.idxs(o)[::len(data.idxs(o))//n][:n] for o in ('train', 'valid')]
+    return data.subset(np.concatenate(rows))
+
+@pytest.mark.parametrize('recipe', ['fer48', 'resnet18'])
+def test_ten_training_faces(recipe, tmp_path):
+    "The batch that the recipe has fits, without being told"
+    train_fer(few_faces(10), recipe, tmp_path/'run', epochs=1, lr=1e-3, pretrained=False, lr_find=False)
+    run = Run(tmp_path/'run')
+    assert run.finished and len(run.history) == 1 and np.isfinite(run.history.train_loss).all()
+    assert run.recipe.bs == (None if recipe == 'fer48' else 10)
+
+def test_batches_that_cannot_be(tmp_path):
+    for bs,message in {11: 'bs=11: a batch must hold 1 to 10 images', 1: 'bs=1: fer48 has batch norms'}.items():
+        with pytest.raises(FERError, match=message): train_fer(few_faces(10), out=tmp_path/'run', bs=bs)
+        assert not (tmp_path/'run').exists()
+    with pytest.raises(FERError, match='resnet18 has batch norms.* give bs=2 or more'):
+        train_fer(few_faces(10), 'resnet18', tmp_path/'run', bs=1, pretrained=False)
+    train_fer(few_faces(10), out=tmp_path/'run', **{**short, 'bs': 2}) # what the message says
+    train_fer(few_faces(10), 'cnn6', tmp_path/'cnn6', **{**short, 'bs': 1}) # it has no batch norms
 
 mistakes = dict(
     recipe=(dict(recipe='resnt34'), "unknown recipe 'resnt34': did you mean 'resnet34'?"),

@@ -62,7 +62,8 @@ tune_fer(faces(), out='search', **search)
 """
 
 def start(folder):
-    env = {**os.environ, 'PYTHONPATH': str(Path(__file__).parent), 'OMP_NUM_THREADS': '1'}
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get('PYTHONPATH', '')])
+    env = {**os.environ, 'PYTHONPATH': path, 'OMP_NUM_THREADS': '1'}
     with (folder/'log').open('w') as log: return subprocess.Popen([sys.executable, '-c', script], cwd=folder, env=env, stdout=log, stderr=log, start_new_session=True)
 
 def histories(folder): return {o.parent.name: pd.read_csv(o) for o in (folder/'search'/'trials').glob('*/history.csv')}
@@ -83,11 +84,11 @@ def test_interrupted_and_resumed(how, tmp_path):
         for o in family: o.kill()
     assert process.wait(60) != 0
     assert not psutil.wait_procs(family[1:], timeout=30)[1] # Ray does not outlive its search
-    assert how == signal.SIGKILL or 'KeyboardInterrupt: the search was interrupted; tune_fer(..., resume=True)' in (tmp_path/'log').read_text()
+    assert how == signal.SIGKILL or 'KeyboardInterrupt: the search was interrupted: tune_fer(..., resume=True)' in (tmp_path/'log').read_text()
     assert not (tmp_path/'search'/'trials.csv').exists()
     before = histories(tmp_path)
     out = tmp_path/'search'
-    with pytest.raises(FERError, match='holds an interrupted search; resume=True goes on with it'): tune_fer(faces(), out=out, **search)
+    with pytest.raises(FERError, match='holds an interrupted search: resume=True continues it'): tune_fer(faces(), out=out, **search)
     ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
     try: recipe,trials = tune_fer(faces(), out=out, resume=True, **search)
     finally: ray.shutdown()
@@ -108,7 +109,7 @@ def test_finished_search_gives_its_results(tmp_path, capsys):
     assert again == recipe
     pd.testing.assert_frame_equal(same, trials)
     assert (tmp_path/'search'/'trials'/trials.index[0]/'history.csv').stat().st_mtime_ns == stamp
-    with pytest.raises(FERError, match="cannot be resumed: epochs was 1 and is 2; space of lr was .*; the data was"):
+    with pytest.raises(FERError, match="cannot be resumed: epochs was 1 and is 2; the data was .*; space of lr was"):
         tune_fer(faces().subset(range(60)), resume=True, **{**args, 'epochs': 2, 'space': dict(lr=[1e-3, 1e-2])})
 
 @pytest.mark.parametrize('space,message', [

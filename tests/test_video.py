@@ -123,6 +123,49 @@ def test_without_ffmpeg(folder, clip, monkeypatch):
     fer_video(clip, out=folder/'out3.mp4', faces='crop')
     assert len(list(read_video(folder/'out3.mp4'))) == 20
 
+full = """
+import resource, sys
+from fer_fastai.video import fer_video
+from fer_fastai.core import FERError
+clip,out,limit = sys.argv[1:]
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
+try: print(len(fer_video(clip, out=out, faces='crop', overwrite=True)))
+except FERError as e: print(e)
+"""
+
+def _on_full_disk(clip, out, limit, **env):
+    "Whether the video was written; if not, one line says so and what was there before is still there"
+    before = out.read_bytes() if out.exists() else None
+    said,err = python(full, clip, out, limit, **env)
+    if said == '20\n':
+        assert len(list(read_video(out))) == 20
+        return True
+    assert out.name in said and said.count('\n') == 1 and len(said) <= 300 and 'make room' in said.lower() and err == '', (said, err)
+    assert (out.read_bytes() if out.exists() else None) == before and [o.name for o in out.parent.iterdir()] == [out.name]*bool(before)
+    return False
+
+@pytest.mark.parametrize('path', ['', None], ids=['without ffmpeg', 'with ffmpeg'])
+def test_no_room(folder, clip, path):
+    "A limit on the size of files takes the place of a full disk, at ten sizes from nothing to enough"
+    place = folder/f'limited{path is None}'
+    place.mkdir()
+    env = {} if path is None else dict(PATH=path)
+    sizes = [0, 40, 1000, 5000, 10_000, 20_000, 30_000, 60_000, 150_000, 2_000_000]
+    written = [_on_full_disk(clip, place/'out.mp4', o, **env) for o in sizes]
+    assert not written[0] and written[-1] and written == sorted(written), written
+    assert not _on_full_disk(clip, place/'out.mp4', 5000, **env) # the video that is there stays
+
+@pytest.mark.skipif(sys.platform != 'linux' or os.geteuid() != 0, reason='only root can mount')
+def test_full_disk(folder, clip):
+    place = folder/'small'
+    place.mkdir()
+    if subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=8k', 'tmpfs', place], capture_output=True).returncode: pytest.skip('mount is not allowed here')
+    try:
+        assert not _on_full_disk(clip, place/'out.mp4', 2**40)
+        subprocess.run(['mount', '-o', 'remount,size=4m', place], check=True)
+        assert _on_full_disk(clip, place/'out.mp4', 2**40)
+    finally: subprocess.run(['umount', place], check=True)
+
 def test_memory(folder):
     "A video five times as long takes no more memory; its frames alone would be 300 MB"
     short,long = [silent_clip(folder/f'long{n}.mp4', n, (640, 480)) for n in (80, 400)]
