@@ -1,6 +1,7 @@
 "Build the documentation site, or README.md, from the notebooks"
 import os, re, shutil
 from base64 import b64decode
+from copy import deepcopy
 from dataclasses import is_dataclass
 from functools import cache
 from hashlib import sha1
@@ -89,19 +90,22 @@ def pictures(nb):
             if kind: res[sha1(b64decode(data)).hexdigest()] = label[1]
     return res
 
+def markdown(nb, *args): # page, more arguments of pandoc
+    "The page as Markdown"
+    return pypandoc.convert_text(nb2str(nb), 'gfm-raw_html', format='ipynb', extra_args=['--wrap=preserve', *args]).strip() + '\n'
+
 def make_readme(out): # path of the file
     "Write the README, and its pictures into docs/images beside it"
     index = cfg.nbs_path/'index.ipynb'
     images,names = out.parent/'docs'/'images',pictures(read_nb(index))
     images.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as tmp:
-        args = '--wrap=preserve', f'--extract-media={tmp}'
-        text = pypandoc.convert_text(nb2str(page(index)), 'gfm-raw_html', format='ipynb', extra_args=args)
+        text = markdown(page(index), f'--extract-media={tmp}')
         for o in Path(tmp).iterdir():
             name = names[o.stem] + o.suffix
             shutil.copyfile(o, images/name)
             text = text.replace(f'![]({o})', f'![{names[o.stem].replace("-", " ")}]({raw}/docs/images/{name})')
-    out.write_text(f'<!-- Made from nbs/index.ipynb by docs/build.py: edit the notebook. -->\n\n{text.strip()}\n', encoding='utf-8')
+    out.write_text(f'<!-- Made from nbs/index.ipynb by docs/build.py: edit the notebook. -->\n\n{text}', encoding='utf-8')
 
 def sidebar(names): # pages without '.html', in order
     "Cell that orders the site's sidebar"
@@ -111,6 +115,13 @@ def sidebar(names): # pages without '.html', in order
     return mk_cell('\n'.join([tree(first), tree([o for o in rest if '/' in o], ':caption: Tutorials'),
                               tree([o for o in rest if '/' not in o], ':caption: Library')]), 'markdown')
 
+def without_pictures(nb):
+    "The page for readers that are programs: words, code and what it prints"
+    nb = deepcopy(nb)
+    for c in nb.cells:
+        for o in c.get('outputs', []): o['data'] = {k: v for k,v in o.get('data', {}).items() if k.startswith('text/')}
+    return nb
+
 def make_site(out): # path of the folder
     "Write the site; a warning is an error"
     nbs = sorted(nbglob(as_path=True), key=lambda o: (o.name != 'index.ipynb', o))
@@ -118,10 +129,12 @@ def make_site(out): # path of the folder
     with TemporaryDirectory() as tmp:
         src,site = Path(tmp)/'src',Path(tmp)/'site' # myst-nb leaves a folder beside the site
         for nb,name in zip(map(page, nbs), names):
+            for o in src,site: (o/name).parent.mkdir(parents=True, exist_ok=True)
+            (site/f'{name}.html.md').write_text(markdown(without_pictures(nb)), encoding='utf-8')
             if name == 'index': nb.cells.append(sidebar(names[1:]))
-            (src/name).parent.mkdir(parents=True, exist_ok=True)
             (src/f'{name}.ipynb').write_text(nb2str(nb), encoding='utf-8')
         if rc := sphinx(['-q', '-W', '-c', str(docs), '-d', f'{tmp}/doctrees', str(src), str(site)]): raise SystemExit(rc)
+        shutil.copy(cfg.nbs_path/'llms.txt', site)
         for html in site.rglob('*.html'):
             here = '../'*len(html.relative_to(site).parent.parts)
             html.write_text(html.read_text(encoding='utf-8').replace(f'href="{cfg.doc_url}/', f'href="{here}'), encoding='utf-8')

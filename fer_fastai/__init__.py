@@ -1,4 +1,12 @@
-"""fer_fastai reads facial expressions off photos, videos and a camera, and trains models that do so. One call, `train_fer()`, trains on FER2013 or on your own folders of faces. It gives you an honest score, shows where the model is wrong, and leaves a model that runs anywhere. It is a [fast.ai](https://docs.fast.ai) library: what you get back is an ordinary `Learner`."""
+"""fer_fastai reads facial expressions in photos, in videos and from a camera, and trains models that do so. One call, `train_fer()`, trains on FER2013 or on your own folders of faces. It gives you an honest score, shows where the model is wrong, and leaves a model that runs anywhere. It is a [fast.ai](https://docs.fast.ai) library: what you get back is an ordinary `Learner`. This is all you need to read the expressions in a photo:
+
+```python
+from skimage.data import astronaut # a portrait in the public domain: pip install scikit-image
+from fer_fastai import FER
+
+fer = FER()
+fer.draw(astronaut()).crop((90, 0, 410, 240))
+```"""
 
 __version__ = "0.1.0"
 

@@ -385,6 +385,8 @@ def _live_tab(gr, models, picker):
 # %% ../nbs/35_app.ipynb #386db27b
 _kept = 600, 1200 # seconds: how often uploads are looked through, and how old they may be
 
+_head = '<h1>Facial expressions</h1><p>What the faces in a picture look like to a neural network</p>'
+
 _limits = """### What this page says
 
 For each face, how probable it is that people who label such pictures would give it each of these names.
@@ -393,7 +395,7 @@ For each face, how probable it is that people who label such pictures would give
 Pictures go to the computer that runs this page and nowhere else. It deletes what was uploaded within half an hour."""
 
 def make_app(
-    models=None # a model as `Bundle` takes it, or a list of them, to choose from besides the one that ships with the package
+    models=None # a model as `Bundle` takes it, or a list, to choose from besides the one that ships with the package
 ): # `gr.Blocks`
     "Make the page, to put it into an app of your own"
     gr = _gradio()
@@ -401,8 +403,9 @@ def make_app(
     names = list(models)
     with gr.Blocks(analytics_enabled=False, title='Facial expressions', fill_width=True, delete_cache=_kept) as page:
         with gr.Row(equal_height=True, elem_classes='fer-head'):
-            gr.HTML('<h1>Facial expressions</h1><p>What the faces in a picture look like to a neural network</p>', padding=False)
-            picker = gr.Dropdown(names, value=names[0], label='Model', visible=len(names) > 1, min_width=220, scale=0, elem_id='model')
+            gr.HTML(_head, padding=False)
+            picker = gr.Dropdown(names, value=names[0], label='Model', visible=len(names) > 1, min_width=220, scale=0,
+                                 elem_id='model')
         with gr.Tab('Photo'): _photo_tab(gr, page, models, picker)
         with gr.Tab('Several'): _many_tab(gr, page, models, picker)
         with gr.Tab('Camera'): _live_tab(gr, models, picker)
@@ -414,7 +417,7 @@ def make_app(
 
 # %% ../nbs/35_app.ipynb #0f176bdd
 def fer_app(
-    models=None, # a model as `Bundle` takes it, or a list of them, to choose from besides the one that ships with the package
+    models=None, # a model as `Bundle` takes it, or a list, to choose from besides the one that ships with the package
     port=None, # of the page; None for the first free one from 7860
     share=False, # give the page a public address for three days, through Gradio's servers
     browser=False # open the page in the browser of this machine

@@ -41,7 +41,8 @@ def _walk(folder, skip, suffixes):
 # %% ../nbs/33_folders.ipynb #74cd6da4
 def _no_files(path):
     "The error for the only source, in which there is nothing"
-    if os.path.isdir(path): return FERError(f'{shorten(path)}: there are no images in this folder or in the folders in it')
+    if os.path.isdir(path):
+        return FERError(f'{shorten(path)}: there are no images in this folder or in the folders in it')
     if ':' in path: image_size(path) # says what is wrong with an address
     return FERError(f'{shorten(path)}: there is no such file or folder')
 
@@ -50,7 +51,8 @@ def _found(source, skip=None, suffixes=image_suffixes | video_suffixes):
     sources,res = [source] if isinstance(source, (str, Path)) else list(source),{}
     if not sources: raise FERError('there are no photos and no folders to predict: name at least one')
     for o in sources:
-        if not isinstance(o, (str, Path)): raise FERError(f'{type(o).__name__} is no path: give photos and folders of photos')
+        if not isinstance(o, (str, Path)):
+            raise FERError(f'{type(o).__name__} is no path: give photos and folders of photos')
         o = os.path.expanduser(o)
         folder = os.path.isdir(o)
         paths = list(_walk(o, skip and os.path.realpath(skip), suffixes)) if folder else [o]
@@ -263,7 +265,8 @@ def _to_parquet(lines, path, schema):
 
 # %% ../nbs/33_folders.ipynb #5881a4df
 def _settings(fer, faces, tta, draw):
-    detector = getattr(fer.detector, '__qualname__', type(fer.detector).__name__) if callable(fer.detector) else fer.detector
+    detector = fer.detector
+    if callable(detector): detector = getattr(detector, '__qualname__', type(detector).__name__)
     return dict(model=sha256(fer.path), labels=fer.labels, preprocess=str(fer.pre), detector=detector, faces=faces,
                 tta=tta, draw=draw and os.path.abspath(draw), version=__version__)
 
@@ -284,7 +287,8 @@ class _Table:
         self.part,self.json = Path(f'{self.out}.part'),Path(f'{self.out}.part.json')
         self.resumed = self.part.exists() and not overwrite
         if not self.resumed and self.out.exists() and not overwrite:
-            raise FERError(f'{shorten(out)} is there already: write to another file, or give overwrite=True to replace it')
+            raise FERError(f'{shorten(out)} is there already: '
+                           'write to another file, or give overwrite=True to replace it')
         new = dict(settings=settings, overwrite=overwrite, files=0, faces=0, unreadable=0, bytes=0, names='')
         self.state = self._was(settings) if self.resumed else new
 
@@ -349,7 +353,8 @@ def _append(self:_Table, data):
     "Write to the end of the table, onto the disk"
     try:
         with open(self.part, 'ab') as f:
-            if f.tell() != self.state['bytes']: raise FERError(f'{shorten(self.part)}: another process writes to it too')
+            if f.tell() != self.state['bytes']:
+                raise FERError(f'{shorten(self.part)}: another process writes to it too')
             f.write(data)
             f.flush()
             os.fsync(f.fileno())
@@ -467,7 +472,8 @@ def predict_ray(
     check_name('faces', faces, ['detect', 'crop'])
     out,files = Path(os.path.abspath(out)),list(map(os.path.abspath, _found(source)))
     if out.exists() and not overwrite:
-        raise FERError(f'{shorten(out)} is there already: write to another folder, or give overwrite=True to replace it')
+        raise FERError(f'{shorten(out)} is there already: '
+                       'write to another folder, or give overwrite=True to replace it')
     model = str(FER(model).path.resolve()) # a mistake shows here rather than on another machine
     _run_ray(files, out, (model, faces, tta), workers)
     return out

@@ -232,7 +232,7 @@ def fer_learner(
     **kwargs
 )->Learner: # with `pre` and `model_args`
     "Make a fastai `Learner` for the emotions of `dls`"
-    if len(dls.vocab) < 2: raise FERError(f'there is one class, {dls.vocab[0]!r}: a classifier needs at least two')
+    if len(dls.vocab) < 2: raise FERError(f'there is only one class, {dls.vocab[0]!r}: a classifier needs two')
     xb = dls.train.one_batch()[0]
     args = dict(arch=arch, n_out=len(dls.vocab), n_in=xb.shape[1], head=head, pool=pool)
     args = {k: o for k,o in args.items() if o is not None}

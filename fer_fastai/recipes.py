@@ -22,6 +22,7 @@ from .bundle import Bundle
 from .colorize import find_colorizer
 from .core import FERError, check_name, plain, shorten
 from .models import check_model, pools
+from .read import label_names
 
 # %% ../nbs/21_recipes.ipynb #18d7e31a
 _torch = dict(sqr_mom=0.999, eps=1e-8) # PyTorch's defaults
@@ -101,10 +102,7 @@ def _weights(k, v):
         if not _is(o, Real) or not 0 < o < math.inf:
             raise FERError(f'{k}: {name} weighs {o!r}; it must be a number above 0')
 
-def _labels(k, v):
-    if not isinstance(v, (str, dict)) and not (isinstance(v, tuple) and all(o is None or isinstance(o, str) for o in v)):
-        _must(k, v, "a list of emotions, or a name such as 'ferplus'")
-
+def _labels(k, v): label_names(v)
 def _colorizer(k, v): find_colorizer(v)
 
 # %% ../nbs/21_recipes.ipynb #c7b50d86
@@ -117,8 +115,8 @@ class Recipe:
     protocol:str = _choice('official', 'public+private') # 'official' splits, or 'public+private' together as valid
     valid_pct:float = _number(0.2, 'between 0 and 1') # share of train that is held out if the data has no valid split
     bad:str = _choice('raise', 'skip') # what to do about unreadable data: 'raise' an error or 'skip' it
-    labels:str|tuple|dict = _field(None, _labels) # what labels mean: list for 0, 1 ..., dict, or a name; None for FER2013's
-    groups:str|Callable = _of((str, Callable), 'text or a function') # what stays together: a column, regex or function
+    labels:str|tuple|dict = _field(None, _labels) # what labels mean, as `label_names` takes it; None for FER2013's
+    groups:str|Callable = _of((str, Callable), 'text or a function') # what stays together: column, regex or function
     votes:str = _text() # file with the votes of FER+'s annotators; None for the labels of the data
     colorize:str|Callable = _field(None, _colorizer) # name in `colorizers`, .onnx file or function; None for gray
     size:int = _whole(None, 8) # side in pixels of the network's input; None for the data's or `arch`'s, 224 for files
@@ -157,7 +155,8 @@ class Recipe:
     def __post_init__(self):
         for o in fields(self):
             v = plain(getattr(self, o.name))
-            if isinstance(v, list) or o.type is tuple and v is not None: v = tuple(L(v))
+            if isinstance(v, dict): v = {str(k): o for k,o in v.items()} # as JSON has them
+            elif isinstance(v, list) or o.type is tuple and v is not None: v = tuple(L(v))
             object.__setattr__(self, o.name, v)
 
 # %% ../nbs/21_recipes.ipynb #80ffcc90

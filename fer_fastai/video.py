@@ -46,8 +46,8 @@ def _open_camera(n):
     if not 0 <= n < 100: raise FERError(f'camera {n}: cameras are numbered from 0 to 99') # -1 would end Python
     cap = _silently('VideoCapture', n)
     if not cap.isOpened():
-        raise FERError(f'camera {n} does not open: it is not there, or another program has it. If Python runs on another '
-                       'computer, as in Colab, use the web app, which takes the camera of the browser')
+        raise FERError(f'camera {n} does not open: it is not there, or another program has it. If Python runs on '
+                       'another computer, as in Colab, use the web app, which takes the camera of the browser')
     cap.set(cv2.CAP_PROP_BUFFERSIZE, 1)
     return cap
 
@@ -60,7 +60,8 @@ def _open_address(url):
     patience = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, 10_000, cv2.CAP_PROP_READ_TIMEOUT_MSEC, 10_000]
     cap = _silently('VideoCapture', url, cv2.CAP_FFMPEG, patience)
     if cap.isOpened(): return cap
-    raise FERError(f'{shorten(url)} does not open: nobody answers there, or what is there is no video. Try it in a browser')
+    raise FERError(f'{shorten(url)} does not open: nobody answers there, or what is there is no video. '
+                   'Try it in a browser')
 
 # %% ../nbs/34_video.ipynb #c993a178
 def _open_file(p):
@@ -111,10 +112,11 @@ def _frames(cap, source, every):
             if ok: yield n - 1,t,cv2.cvtColor(img, cv2.COLOR_BGR2RGB)
     finally: cap.release()
     name = f'camera {source}' if camera else shorten(source)
-    if not n: raise FERError(f'{name} gives no picture: another program may have it' if camera else f'{name} has no frames')
+    why = 'gives no picture: another program may have it' if camera else 'has no frames'
+    if not n: raise FERError(f'{name} {why}')
     if n < .9*total and t < .9*total/fps:
-        warnings.warn(f'{name}: the last frame is at {t:.1f} s of {total/fps:.1f} s, so the file is cut off or damaged there',
-                      stacklevel=2)
+        warnings.warn(f'{name}: the last frame is at {t:.1f} s of {total/fps:.1f} s, '
+                      'so the file is cut off or damaged there', stacklevel=2)
 
 # %% ../nbs/34_video.ipynb #84969613
 def _check_every(every):
@@ -241,7 +243,8 @@ def plot_timeline(
     fig.set_size_inches(9, 1 + 1.5*max(1, len(ids)))
     axs = fig.subplots(max(1, len(ids)), sharex=True, squeeze=False)[:, 0]
     for ax,k in zip(axs, ids): _areas(ax, df[df.face == k], times, labels)
-    if len(ids): fig.legend(*[o[::-1] for o in axs[0].get_legend_handles_labels()], loc='outside center right', frameon=False)
+    signs = [o[::-1] for o in axs[0].get_legend_handles_labels()]
+    if len(ids): fig.legend(*signs, loc='outside center right', frameon=False)
     else: axs[0].text(.5, .5, 'no face', ha='center', va='center', transform=axs[0].transAxes)
     if len(times) > 1: axs[0].set_xlim(times[0], times[-1])
     for ax in axs: ax.spines[['top', 'right']].set_visible(False)
@@ -432,7 +435,8 @@ def fer_video(
         with _writing(out, source, fps) as write:
             looked = _follow(_bar(frames, total), fer, every, smooth, faces, tta)
             rows = _collect(looked, every, len(fer.labels), write)
-            if not rows: raise FERError(f'{shorten(source)}: no frame could be read' + (f' in the first {seconds} s' if seconds else ''))
+            where = f' in the first {seconds} s' if seconds else ''
+            if not rows: raise FERError(f'{shorten(source)}: no frame could be read{where}')
         df = _table(rows, fer.labels)
         if plot is not None: _save_plot(df, figure)
     return df
@@ -460,7 +464,8 @@ def _window():
     "A window of tkinter"
     try: import tkinter
     except ImportError:
-        raise FERError('a window needs tkinter, which this Python lacks: apt install python3-tk; or use a notebook') from None
+        raise FERError('a window needs tkinter, which this Python lacks: '
+                       'apt install python3-tk; or use a notebook') from None
     try: return tkinter.Tk()
     except tkinter.TclError as e:
         raise FERError(f'there is no screen for a window ({shorten(e)}): use a notebook, or `fer_video`') from None
@@ -492,7 +497,7 @@ def _live(source, smooth, fer, notify):
 def watch(
     source=0, # number of a camera, an address, or a file, which is shown as fast as its faces are found
     smooth=.5, # half-life of the smoothing in seconds; 0 for none
-    fer=None, # a `FER`; None for the model that ships with the package, with faces of at least 15 % of the picture, which are found fast
+    fer=None, # a `FER`; None for the model that ships with the package, and only large faces, which are found fast
     notify=None # function that is called with a `TrackedFace` when its emotion changes
 )->None:
     "Show a camera with the expressions in it, in a window or in the notebook"

@@ -4,10 +4,11 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from nbdev.config import nbpath2html
+from nbdev.config import get_config, nbpath2html
 
 root = Path(__file__).resolve().parent.parent
 nbs = root/'nbs'
+doc_url = get_config(root).doc_url
 notebooks = [o.relative_to(nbs) for o in sorted(nbs.rglob('*.ipynb')) if not o.parent.name.startswith('.')]
 
 def build(*args): subprocess.run([sys.executable, root/'docs'/'build.py', *args], cwd=root, check=True)

@@ -216,7 +216,7 @@ def test_killed_while_it_draws(thousand, tmp_path):
 @pytest.mark.parametrize('sig,code', [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interrupted(thousand, whole, tmp_path, sig, code):
     out,args = tmp_path/'a.csv',(thousand, '--faces', 'crop')
-    assert stop_at(100, sig, out, *args) == (code, 'interrupted; the same command goes on, without --overwrite\n')
+    assert stop_at(100, sig, out, *args) == (code, 'interrupted; the same command continues, without --overwrite\n')
     assert {o.name for o in tmp_path.iterdir()} == {'a.csv.part', 'a.csv.part.json'}
     assert predict(*args, '--out', out)[0] == 0
     assert out.read_bytes() == whole.read_bytes()

@@ -142,7 +142,7 @@ mistakes = dict(
     half_an_epoch=(dict(epochs=2.5), 'epochs=2.5: it must be a whole number'),
     bs=(dict(bs=5000), 'bs=5000: a batch must hold 1 to 1470 images, the size of the train split'),
     emotion=(dict(emotions=['happy', 'smug']), "unknown emotion 'smug'"),
-    one_emotion=(dict(emotions=['happy']), "there is one class, 'happy': a classifier needs at least two"),
+    one_emotion=(dict(emotions=['happy']), "there is only one class, 'happy': a classifier needs two"),
     stats=(dict(stats='imagnet'), "did you mean 'imagenet'?"),
     pool=(dict(arch='resnet18', pool='maxx'), "did you mean 'max'?"),
     size=(dict(augment={'aug_transforms': {'size': 96}}), 'augment aug_transforms: size=96, and the network takes 48 px'),
