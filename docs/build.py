@@ -107,13 +107,20 @@ def make_readme(out): # path of the file
             text = text.replace(f'![]({o})', f'![{names[o.stem].replace("-", " ")}]({raw}/docs/images/{name})')
     out.write_text(f'<!-- Made from nbs/index.ipynb by docs/build.py: edit the notebook. -->\n\n{text}', encoding='utf-8')
 
-def sidebar(names): # pages without '.html', in order
+wings = 'Ground', 'Training', 'Training', 'Predicting', 'Terminal' # by the first digit of a notebook's number
+
+def group(nb): # path of a notebook
+    "What its page is listed under in the sidebar"
+    if nb.parent != cfg.nbs_path: return 'Tutorials'
+    return wings[int(nb.name[0])] if nb.name[0].isdigit() else ''
+
+def sidebar(nbs, names): # paths of the notebooks, and their pages without '.html'
     "Cell that orders the site's sidebar"
-    def tree(pages, caption=''): return '\n'.join(['```{toctree}', ':hidden:', caption, '', *pages, '```']) if pages else ''
-    first = ['Home <self>', *(o for o in names if o == 'architecture')]
-    rest = [o for o in names if o not in first]
-    return mk_cell('\n'.join([tree(first), tree([o for o in rest if '/' in o], ':caption: Tutorials'),
-                              tree([o for o in rest if '/' not in o], ':caption: Library')]), 'markdown')
+    def tree(caption):
+        pages = [o for nb,o in zip(nbs, names) if group(nb) == caption]
+        head = [f':caption: {caption}'] if caption else []
+        return '\n'.join(['```{toctree}', ':hidden:', *head, '', *(o if o != 'index' else 'Home <self>' for o in pages), '```'])
+    return mk_cell('\n'.join(map(tree, ['', 'Tutorials', *dict.fromkeys(wings)])), 'markdown')
 
 def without_pictures(nb):
     "The page for readers that are programs: words, code and what it prints"
@@ -131,7 +138,7 @@ def make_site(out): # path of the folder
         for nb,name in zip(map(page, nbs), names):
             for o in src,site: (o/name).parent.mkdir(parents=True, exist_ok=True)
             (site/f'{name}.html.md').write_text(markdown(without_pictures(nb)), encoding='utf-8')
-            if name == 'index': nb.cells.append(sidebar(names[1:]))
+            if name == 'index': nb.cells.append(sidebar(nbs, names))
             (src/f'{name}.ipynb').write_text(nb2str(nb), encoding='utf-8')
         if rc := sphinx(['-q', '-W', '-c', str(docs), '-d', f'{tmp}/doctrees', str(src), str(site)]): raise SystemExit(rc)
         shutil.copy(cfg.nbs_path/'llms.txt', site)

@@ -85,8 +85,11 @@ def _read_config(folder):
 class Bundle:
     "A trained model: a folder with its network, what the numbers of the network mean, and its card"
     def __init__(self,
-        model=None # folder of a bundle or a run, a file in it, or the name of a model that ships with the package; None for the default
+        model=None # folder of a bundle or run, a file in it, a shipped model's name, or a `Bundle`; None for the default
     ):
+        if isinstance(model, Bundle):
+            vars(self).update(vars(model)) # found and checked already
+            return
         self.path,self._net = _find(model)
         self.config,self.pre = _read_config(self.path)
         self.labels = self.config['labels']

@@ -290,7 +290,7 @@ def fer_audit(
         from fer_fastai.faces import detect
         from fer_fastai.predictions import cross_predict, predict_data
         from fer_fastai.read import read_fer
-        data = read_fer(source, bad=bad, **({'votes': votes} if votes else {}))
+        data = read_fer(source, bad=bad, votes=votes, labels=EMOTIONS if votes else None)
         probs = predict_data(data, model) if model else cross_predict(data) if cross else None
         audit = audit_fer(data, probs, detect if faces else None)
         print(audit.summary().to_string())

@@ -164,7 +164,7 @@ class FaceDL(TfmdDL):
     ):
         "Give batches of `TensorFace` and, if there are labels, `TensorCategory`"
         data,items = self.dataset.tls[0].tfms.fs[0].data,self.dataset.items
-        if data is None or not all(isinstance(o, (int, np.integer)) for o in items):
+        if data is None or hasattr(items, 'columns') or not all(isinstance(o, (int, np.integer)) for o in items):
             yield from super().create_batches(samps)
             return
         rows,labelled = np.asarray(items),len(self.dataset.tls) > 1

@@ -29,7 +29,7 @@ def fer48(
     blocks=2, # residual blocks at 12 px and at 6 px
     dropout=0.2 # before the last layer
 )->nn.Sequential: # a body and a head; logits of shape (batch, n_out)
-    "A residual network for 48 px faces, to be trained from scratch"
+    "Make a residual network for 48 px faces, to be trained from scratch"
     layers = [ConvLayer(n_in, widths[0]), ConvLayer(*widths[:2], stride=2)]
     for ni,nf in zip(widths[1:], widths[2:]):
         layers += [ResBlock(1, ni if i == 0 else nf, nf, stride=2 if i == 0 else 1) for i in range(blocks)]
@@ -46,7 +46,7 @@ def fer48_large(
     n_in=1, # channels of the input
     **kwargs
 )->nn.Sequential: # a body and a head; logits of shape (batch, n_out)
-    "`fer48` with more channels and blocks, to learn from"
+    "Make `fer48` with more channels and blocks, to learn from"
     return fer48(n_out, n_in, widths=(32, 64, 128, 256), blocks=3, **kwargs)
 
 # %% ../nbs/20_models.ipynb #9c5e6df9
@@ -56,7 +56,7 @@ def cnn6(
     head=(512, 64), # outputs of the linear layers before the last
     dropout=0.5 # after each of them
 )->nn.Sequential: # a body and a head; logits of shape (batch, n_out)
-    "Six convolutions and three linear layers, for 48 px"
+    "Make a network of six convolutions and three linear layers, for 48 px"
     conv = lambda ni,nf: [nn.Conv2d(ni, nf, 3, padding=1), nn.ReLU(inplace=True)]
     body = nn.Sequential(*conv(n_in, 32), *conv(32, 64), nn.MaxPool2d(2),
                          *conv(64, 128), *conv(128, 128), nn.MaxPool2d(2),
@@ -156,7 +156,7 @@ def _body(arch, n_in, pretrained):
 def fixed_head(
     arch # name of a network
 )->bool:
-    "Whether the network comes with a head that cannot be changed"
+    "Tell whether the network comes with a head that cannot be changed"
     return arch in _ours and arch != 'cnn6'
 
 def check_model(
@@ -207,9 +207,10 @@ def _try_size(model, xb, arch):
                        'give another size, or a network with fewer layers') from e
     finally: model.train()
 
-def _try_batch(model, xb, arch):
-    if len(xb) == 1 and any(isinstance(m, bn_types) for m in model.modules()):
-        raise FERError(f'bs=1: {arch} has batch norms, which cannot learn from a single image: bs=2 or more')
+def _try_batch(model, dls, arch):
+    if dls.train.bs != 1 or not any(isinstance(m, bn_types) for m in model.modules()): return
+    more = 'give bs=2 or more' if dls.train.n > 1 else 'give more than one training face'
+    raise FERError(f'bs=1: {arch} has batch norms, which need at least 2 images in a batch: {more}')
 
 def _cross_entropy(weights, label_smoothing, device):
     weights = None if weights is None else torch.tensor(weights, device=device)
@@ -237,7 +238,7 @@ def fer_learner(
     args = dict(arch=arch, n_out=len(dls.vocab), n_in=xb.shape[1], head=head, pool=pool)
     args = {k: o for k,o in args.items() if o is not None}
     model = fer_model(**args, pretrained=pretrained)
-    _try_batch(model, xb, arch)
+    _try_batch(model, dls, arch)
     _try_size(model, xb, arch)
     loss_func = loss_func or _cross_entropy(class_weights, label_smoothing, dls.device)
     learn = Learner(dls, model, loss_func, metrics=metrics, splitter=splitter or arch_splitter(arch),

@@ -90,7 +90,7 @@ def predict_data(
     "Predict the emotion of many faces of a data set"
     rows = np.arange(len(data)) if rows is None else np.asarray(rows, int)
     learner = hasattr(model, 'get_preds')
-    bundle = None if learner else model if isinstance(model, Bundle) else Bundle(model)
+    bundle = None if learner else Bundle(model)
     has,who = (model.dls.vocab, 'the learner') if learner else (bundle.labels, f'model {shorten(bundle.name, 40)}')
     if not len(rows): return np.zeros((0, len(data.vocab)), np.float32)
     match_vocab(np.zeros((1, len(has))), has, data.vocab, who) # before the work
@@ -115,7 +115,7 @@ def embed_data(
     rows = np.arange(len(data)) if rows is None else rows
     if hasattr(model, 'get_preds'): return _embed_learner(data, rows, model)
     import onnx
-    bundle = model if isinstance(model, Bundle) else Bundle(model)
+    bundle = Bundle(model)
     net = onnx.load(bundle.onnx)
     last = [o for o in net.graph.node if o.op_type in ('Gemm', 'MatMul', 'Conv')][-1]
     net.graph.output.append(onnx.ValueInfoProto(name=last.input[0]))

@@ -162,20 +162,20 @@ class Recipe:
 # %% ../nbs/21_recipes.ipynb #80ffcc90
 @patch
 def stages(self:Recipe)->list: # (epochs, lr) of each; a stage beyond the last `lr` takes the last
-    "What is trained one after the other"
+    "List what is trained one after the other"
     lrs = L(self.lr) or [None]
     return [(n, lrs[min(i, len(lrs)-1)]) for i,n in enumerate(L(self.epochs))]
 
 # %% ../nbs/21_recipes.ipynb #6a5bb40d
 @patch
 def to_dict(self:Recipe)->dict: # field -> value, as JSON can write it
-    "The fields, a function by its name"
+    "Give the fields as JSON can hold them, a function by its name"
     return {k: getattr(v, '__name__', type(v).__name__) if callable(v) else v for k,v in vars(self).items()}
 
 # %% ../nbs/21_recipes.ipynb #e78824ee
 @patch
 def reading(self:Recipe)->dict: # keyword arguments of `read_fer`
-    "What the recipe says about reading the data"
+    "Give what the recipe says about reading the data"
     names = 'emotions protocol valid_pct bad labels groups votes seed'.split()
     return {k: getattr(self, k) for k in names if getattr(self, k) is not None}
 

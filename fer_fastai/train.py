@@ -20,6 +20,7 @@ from fastai.callback.training import GradientClip
 from fastai.vision.all import (IN_NOTEBOOK, CutMix, EarlyStoppingCallback, L, Learner, MixUp, delegates, patch,
                                set_seed, valley)
 
+from .audit import audit_fer
 from .bundle import Bundle
 from .callbacks import EMA, Distill, KeepBest, TensorBoard, summary_writer
 from .checkpoint import Checkpoint # and `Learner.checkpoints`
@@ -28,11 +29,12 @@ from .core import FERError, atomic, check_name, shorten, write_json
 from .data import FERData
 from .export import (check_formats, export_formats, load_fer_net, prune_fer, prune_table, save_bundle,
                                versions)
-from .interpret import FERInterpretation, fit_temperature, plot_losses, show_figure, write_report
+from .interpret import FERInterpretation, fit_temperature, plot_losses, report_page, show_figure, write_report
 from .loaders import class_weights, fer_dls, fer_preprocess
 from .models import fer_learner, fixed_size
+from .page import Page
 from .read import read_fer
-from .recipes import Recipe, find_recipe, optimizers, schedules
+from .recipes import Recipe, find_recipe, optimizers, recipes, schedules
 
 # %% ../nbs/26_train.ipynb #b94de043
 @delegates(Recipe, but=['name', 'about'])
@@ -91,13 +93,6 @@ def _net_size(recipe):
         raise FERError(f'size={recipe.size}: {recipe.arch} takes images of {fixed} px only; leave size out')
     return recipe.size or fixed
 
-def _check_batch(learn, arch):
-    "Batch norm cannot learn from a single image"
-    norms = torch.nn.modules.batchnorm._BatchNorm
-    if learn.dls.bs > 1 or not any(isinstance(o, norms) for o in learn.model.modules()): return
-    more = 'give bs=2 or more' if learn.dls.train.n > 1 else 'give more than one training face'
-    raise FERError(f'bs=1: {arch} has batch norms, which need at least 2 images in a batch: {more}')
-
 # %% ../nbs/26_train.ipynb #4603a16f
 def _with_input(r, start):
     "The recipe with the input of the bundle `start` for what it leaves open"
@@ -134,7 +129,7 @@ def _teacher(model, learn):
         if its[k] != here[k]:
             raise FERError(f"teacher {b.name}: its {k} are {its[k]} and the student's are {here[k]}; "
                            'they must be the same')
-    return load_fer_net(b.path).net
+    return load_fer_net(b).net
 
 # %% ../nbs/26_train.ipynb #67d9e64b
 def _learner(dls, data, r, cbs):
@@ -157,7 +152,6 @@ def recipe_learner(
     pre = fer_preprocess(data, _net_size(r), r.mode, r.channels, r.stats)
     drawn = class_weights(data) if r.weighted_sampler else None
     learn = _learner(fer_dls(data, pre, r.augment, r.bs, path=path, weights=drawn), data, r, cbs)
-    _check_batch(learn, r.arch)
     if start: _start_from(learn, start)
     if r.teachers: learn.add_cb(Distill([_teacher(o, learn) for o in r.teachers], r.distill))
     return learn.fast_precision()
@@ -188,6 +182,7 @@ class Run:
     "A training in a folder: its recipe, history, checkpoint, report and model"
     kind,files,last = 'run',('run.json', 'recipe.json'),'model' # older runs have a recipe.json
     contents = {'model': 'the model: ONNX, safetensors and its card', 'learner.pkl': "fastai's own file of the learner",
+                'report.html': 'everything on one page',
                 'report.csv': 'all scores', 'report.json': 'the same as JSON', 'history.csv': 'a row for each epoch',
                 'losses.png': 'losses and accuracy', 'confusion_matrix.png': 'how often each was taken for each',
                 'top_losses.png': 'the worst mistakes', 'lr_find.png': 'the search for a learning rate',
@@ -387,7 +382,9 @@ def finish(self:Run,
         if self.recipe.prune: self._prune(learn)
         interps = self._interpret(learn)
         temperature = fit_temperature(interps['valid'].probs, interps['valid'].targs)
-        self.report = write_report({k: o.calibrated(temperature) for k,o in interps.items()}, self.path)
+        interps = {k: o.calibrated(temperature) for k,o in interps.items()}
+        self.report = write_report(interps, self.path)
+        self.page(interps, learn).write(self.path/'report.html')
         self._save(learn, temperature)
     return self
 
@@ -445,3 +442,36 @@ def _repr_markdown_(self:Run):
                       f'{o["accuracy_high"]:.1%} | {o["macro_f1"]:.1%} |')
     files = ['| file | what it is |', '|:--|:--|', *(f'| `{k}` | {v} |' for k,v in self._files().items())]
     return '\n\n'.join(filter(None, [*lines, '\n'.join(scores) if self.report else None, '\n'.join(files)]))
+
+# %% ../nbs/26_train.ipynb #au260002
+@patch
+def changes(self:Run)->pd.DataFrame: # a row for each field: the recipe's own value, and that of this run
+    "List what differs from the recipe of this name"
+    name,own = self.recipe.name,self.recipe.to_dict()
+    usual = (recipes[name] if name in recipes else Recipe(name, self.recipe.about)).to_dict()
+    one = lambda o: o[0] if isinstance(o, (list, tuple)) and len(o) == 1 else o # (0.003,) is 0.003
+    rows = {k: {'in the recipe': str(usual[k]), 'in this run': str(v)} for k,v in own.items() if one(v) != one(usual[k])}
+    return pd.DataFrame.from_dict(rows, orient='index', columns=['in the recipe', 'in this run'])
+
+def _next_steps(path):
+    "What one can type when a run is finished"
+    return (f'fer_predict photo.jpg --model {path}\nfer_app --models {path}\n\nfrom fer_fastai.all import *\n'
+            f"FER('{path}')('photo.jpg')               # faces, with their expressions\n"
+            f"learn = load_fer_learner('{path}')      # a fastai Learner, to train on")
+
+@patch
+def page(self:Run,
+    interps=None, # dict of name to `FERInterpretation`; None for the scores and the curves alone
+    learn=None # the learner, to show where it looks
+)->Page:
+    "Put the run on one page"
+    audit = audit_fer(self.data) if interps else None
+    data,n = self.info['data'],len(self.history)
+    lead = f'{self.recipe.name} on {data["source"]}, the best of {n} epochs. {self._pruned() or ""}'
+    page = report_page(self.report, interps, str(self.path), lead, self.history, learn, self.changes(), audit,
+                       _next_steps(self.path) if interps else '')
+    files = pd.DataFrame.from_dict(self._files(), orient='index', columns=['what it is'])
+    return page if interps else page.add('Files', files)
+
+@patch
+def _repr_html_(self:Run): return self.page()._repr_html_() if self.report else None
