@@ -7,12 +7,13 @@ from setuptools import find_packages, setup
 
 root = Path(__file__).parent
 def read(name): return (root/name).read_text(encoding='utf-8')
+def lines(text): return text.strip().splitlines()
 
 config = ConfigParser(delimiters='=')
 config.read_string(read('settings.ini'))
 cfg = config['DEFAULT']
 lib = cfg['lib_name']
-extras = {o: cfg[f'{o}_requirements'].split() for o in ('dev', 'app', 'audit', 'export', 'tensorboard', 'tune', 'scale')}
+extras = {o: lines(cfg[f'{o}_requirements']) for o in ('dev', 'app', 'audit', 'export', 'tensorboard', 'tune', 'scale')}
 extras['all'] = [o for k in ('app', 'audit', 'export', 'tensorboard', 'tune', 'scale') for o in extras[k]]
 
 setup(
@@ -27,7 +28,7 @@ setup(
     classifiers=['Intended Audience :: Developers', 'Intended Audience :: Science/Research', 'Programming Language :: Python :: 3',
                  'Topic :: Scientific/Engineering :: Image Recognition'],
     python_requires='>=' + cfg['min_python'],
-    install_requires=cfg['requirements'].split(),
+    install_requires=lines(cfg['requirements']),
     extras_require=extras,
     packages=find_packages(include=[lib, f'{lib}.*']),
     package_data={lib: ['pretrained/*/*']},

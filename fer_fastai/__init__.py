@@ -6,7 +6,13 @@ from fer_fastai import FER
 
 fer = FER()
 fer.draw(astronaut()).crop((90, 0, 410, 240))
-```"""
+```
+
+Modules:
+
+- `fer_fastai.audit`: What a data set hides: copies, conflicting labels, empty pictures, and labels that are probably wrong
+- `fer_fastai.data`: Faces with their emotions and splits, as one object
+- `fer_fastai.interpret`: How good a network is, how sure we can be of that, and where it is wrong"""
 
 __version__ = "0.1.0"
 

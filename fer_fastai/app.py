@@ -19,7 +19,7 @@ from PIL import Image
 from .core import FERError, atomic, shorten
 from .bundle import Bundle
 from .draw import annotate, face_color
-from .faces import crop_face, detect
+from .faces import crop_face, find_faces
 from .images import image_size, open_image
 from .predict import FER, Faces
 from .video import Tracker
@@ -96,7 +96,7 @@ def _frame(photos, fer):
 def _remark(row):
     "What there is to say about a photo in its own row of the table"
     if row.error: return row.error.removeprefix(row.file).lstrip(': ')
-    return row.note or ('' if row.face == row.face else 'no face')
+    return re.sub('(; )?faces by .*', '', row.note) or ('' if row.face == row.face else 'no face')
 
 def _shown(df, labels):
     "What the page shows of a table"
@@ -117,7 +117,7 @@ class _Watch:
 
     def look(self, fer, img, t):
         "The faces in a frame at `t` seconds"
-        return self.track(fer(img, detect(img, min_size=.15)), t)
+        return self.track(fer(img, find_faces(img, min_size=.15)), t)
 
     def news(self, seen, t, stays=.8):
         "The emotion of the largest face, once it has changed and stayed for some seconds"

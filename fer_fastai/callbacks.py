@@ -1,4 +1,4 @@
-"""The fastest precision of the machine, the best epoch, averaged weights, learning from other networks, and TensorBoard
+"""What runs beside a training: the fastest precision, the best epoch, averaged weights, teachers, and TensorBoard
 
 Docs: https://fer-fastai.github.io/fer_fastai/callbacks.html.md"""
 
@@ -24,16 +24,18 @@ class CPUAutocast(Callback):
     order = MixedPrecision.order
     def before_batch(self):
         "Wrap the network's `forward`, and nothing global: an interrupted batch leaves no trace elsewhere"
-        self.model.forward = torch.autocast('cpu', dtype=torch.bfloat16)(type(self.model).forward.__get__(self.model))
+        forward = type(self.model).forward.__get__(self.model)
+        self.model.forward = torch.autocast('cpu', dtype=torch.bfloat16)(forward)
     def after_pred(self):
         "Compute the loss in float32"
         del self.model.forward
         self.learn.pred = to_float(self.pred)
 
 def cpu_has_bf16(
-)->bool: # False where PyTorch cannot tell
+)->bool: # False if PyTorch cannot tell
     "Whether this processor has instructions for bfloat16"
-    if hasattr(torch.cpu, 'get_capabilities'): return any(torch.cpu.get_capabilities().get(o) for o in ('avx512_bf16', 'bf16'))
+    names = 'avx512_bf16','bf16'
+    if hasattr(torch.cpu, 'get_capabilities'): return any(torch.cpu.get_capabilities().get(o) for o in names)
     return bool(getattr(torch.cpu, '_is_avx512_bf16_supported', bool)())
 
 # %% ../nbs/22_callbacks.ipynb #ba2ae8f6
@@ -41,7 +43,9 @@ def cpu_has_bf16(
 def fast_precision(self:Learner)->Learner:
     "Train in the fastest precision that the device of the loaders has"
     device = torch.device(self.dls.device).type
-    if device == 'cuda': self = self.to_bf16() if torch.cuda.is_bf16_supported(including_emulation=False) else self.to_fp16()
+    if device == 'cuda':
+        bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+        self = self.to_bf16() if bf16 else self.to_fp16()
     elif device == 'cpu' and cpu_has_bf16(): self.add_cb(CPUAutocast())
     else: return self
     return self.add_cb(ChannelsLast())
@@ -105,33 +109,39 @@ class Distill(Callback):
     ):
         self.nets,self.weight,self.temperature = nets,weight,temperature
     def before_fit(self):
-        "Put the teachers where the student is"
+        "Move the teachers to the device of the student"
         self.fast = any(isinstance(cb, (CPUAutocast, MixedPrecision)) for cb in self.learn.cbs)
         for net in self.nets: net.to(self.dls.device, memory_format=torch.channels_last).eval()
     def after_loss(self):
         "Mix the divergence from the teachers' mean answer into the loss"
         x,t = self.xb[0].as_subclass(torch.Tensor),self.temperature
-        with torch.no_grad(), torch.autocast(x.device.type, enabled=self.fast): logits = [net(x).float() for net in self.nets]
+        with torch.no_grad(), torch.autocast(x.device.type, enabled=self.fast):
+            logits = [net(x).float() for net in self.nets]
         probs = torch.stack([(o/t).softmax(1) for o in logits]).mean(0)
         kl = F.kl_div((self.pred.float()/t).log_softmax(1), probs, reduction='batchmean')*t**2
         self.learn.loss_grad = self.loss_grad*(1-self.weight) + kl*self.weight
         self.learn.loss = self.learn.loss_grad.clone()
 
 # %% ../nbs/22_callbacks.ipynb #651c5644
-def summary_writer():
+def summary_writer(
+): # the class `SummaryWriter` of PyTorch
+    "Import TensorBoard, or raise a `FERError` that says how to install it"
     try: from torch.utils.tensorboard import SummaryWriter
-    except ImportError: raise FERError("TensorBoard is missing: pip install 'fer_fastai[tensorboard]', or tensorboard=False") from None
+    except ImportError:
+        raise FERError("TensorBoard is missing: pip install 'fer_fastai[tensorboard]', or tensorboard=False") from None
     return SummaryWriter
 
 class TensorBoard(Callback):
     "Log loss and accuracy of each epoch in training and validation, the learning rate, and a page of images"
     order = Recorder.order + 1
     def __init__(self,
-        folder # where TensorBoard looks
+        folder # the folder that TensorBoard reads
     ):
-        try: self.writer = summary_writer()(folder)
-        except OSError as e: raise FERError(f'the TensorBoard folder {folder} cannot be written ({e.strerror}): choose another one') from e
         self.shown = False
+        try: self.writer = summary_writer()(folder)
+        except OSError as e:
+            raise FERError(f'the TensorBoard folder {folder} cannot be written ({e.strerror}): '
+                           'choose another one') from e
     def before_train(self): self.right = self.seen = 0
     def before_batch(self):
         "Show the first batch"
@@ -145,10 +155,11 @@ class TensorBoard(Callback):
         self.seen += len(self.y)
         self.right += (self.pred.argmax(1) == self.y).sum().item()
     def after_epoch(self):
-        "Write the epoch's row"
+        "Write the values of the epoch"
         train_loss,valid_loss,accuracy,*_ = self.recorder.values[-1]
-        rows = {'loss/train': train_loss, 'loss/valid': valid_loss, 'accuracy/train': self.right/self.seen, 'accuracy/valid': accuracy,
-                'lr': self.opt.hypers[-1]['lr']}
-        epoch = len(self.learn.checkpoint.rows) if hasattr(self.learn, 'checkpoint') else self.epoch # over all stages of a run
-        for k,v in rows.items(): self.writer.add_scalar(k, v, epoch)
+        values = {'loss/train': train_loss, 'loss/valid': valid_loss, 'accuracy/train': self.right/self.seen,
+                  'accuracy/valid': accuracy, 'lr': self.opt.hypers[-1]['lr']}
+        checkpoint = getattr(self.learn, 'checkpoint', None)
+        epoch = len(checkpoint.rows) if checkpoint else self.epoch # over all stages of a run
+        for k,v in values.items(): self.writer.add_scalar(k, v, epoch)
         self.writer.flush()

@@ -1,4 +1,4 @@
-"""A run of hours that can be interrupted at any time and goes on to the same result, bit for bit
+"""Interrupt a training at any time, and continue it to the same result, bit for bit
 
 Docs: https://fer-fastai.github.io/fer_fastai/checkpoint.html.md"""
 
@@ -27,62 +27,18 @@ def _fit_rest(learn):
         learn.epoch = epoch
         learn._with_events(learn._do_epoch, 'epoch', CancelEpochException)
 
-# %% ../nbs/23_checkpoint.ipynb #08448eed
-def _plain(o):
-    if isinstance(o, dict): return {k: _plain(v) for k,v in o.items()}
-    if isinstance(o, (list, tuple, L)): return [_plain(v) for v in o]
-    if isinstance(o, torch.Tensor): return o.detach().as_subclass(torch.Tensor)
-    return o.item() if isinstance(o, np.generic) else o
-
-def _rng_state(dls):
-    nm,keys,*rest = np.random.get_state()
-    return dict(python=random.getstate(), numpy=(nm, keys.tolist(), *rest), torch=torch.get_rng_state(), dls=[dl.rng.getstate() for dl in dls],
-                cuda=torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [])
-
-def _as_tuple(state): return state[0], tuple(state[1]), state[2]
-
-def _set_rng_state(dls, state):
-    random.setstate(_as_tuple(state['python']))
-    np.random.set_state(tuple(state['numpy']))
-    torch.set_rng_state(state['torch'].cpu())
-    for dl,s in zip(dls, state['dls']): dl.rng.setstate(_as_tuple(s))
-    for i,o in enumerate(state['cuda'][:torch.cuda.device_count()]): torch.cuda.set_rng_state(o.cpu(), i)
-
-# %% ../nbs/23_checkpoint.ipynb #f7782876
-_remembered = 'best', 'wait', 'weights', 'avg', 'steps' # what trackers, `KeepBest` and `EMA` carry from one epoch to the next
-
-def _cb_states(cbs):
-    "Name of a callback -> what those of that name remember, where that is something"
-    states = [(cb.name, {k: v for k,v in vars(cb).items() if k in _remembered}) for cb in cbs]
-    return {name: [o for k,o in states if k == name] for name,state in states if state}
-
-def _set_cb_states(cbs, states, device):
-    found = {name: [cb for cb in cbs if cb.name == name] for name in states}
-    for name,cb in found.items():
-        if len(cb) < len(states[name]):
-            raise FERError(f'the checkpoint holds what the callback {name} remembers, and this run has no such callback: resume with those cbs that the run began with')
-    for name,state in states.items():
-        for cb,o in zip(found[name], state): vars(cb).update(to_device(o, device) if name == 'ema' else o)
-
-def _recorder_state(rec): return dict(lrs=rec.lrs, losses=[float(o) for o in rec.losses], iters=rec.iters, values=rec.values,
-                                      smooth=(rec.smooth_loss.count, rec.smooth_loss.val))
-
-def _set_recorder_state(rec, state):
-    rec.lrs,rec.iters = state['lrs'],state['iters']
-    rec.losses,rec.values = [torch.tensor(o) for o in state['losses']],[L(o) for o in state['values']]
-    rec.smooth_loss.count,rec.smooth_loss.val = state['smooth'][0],state['smooth'][1].cpu()
-
 # %% ../nbs/23_checkpoint.ipynb #4a4e2cc4
 class Checkpoint(Callback):
-    "Write `checkpoint.pth` and `history.csv` after each epoch; with `resume`, go on from them"
-    order = 95 # after all that has a state to keep
+    "Write `checkpoint.pth` and `history.csv` after each epoch; with `resume`, continue from them"
+    order = 95 # after everything that has a state to keep
 
     def __init__(self,
-        folder, # where the two files stand
-        resume=False # go on from the checkpoint, if there is one
+        folder, # where the two files are
+        resume=False # continue from the checkpoint, if there is one
     ):
         self.file,self.history = Path(folder)/'checkpoint'/'checkpoint.pth',Path(folder)/'history.csv'
-        self.saved = torch.load(self.file, map_location='cpu', weights_only=True) if resume and self.file.exists() else None
+        found = resume and self.file.exists()
+        self.saved = torch.load(self.file, map_location='cpu', weights_only=True) if found else None
         self.n_fit,self.first_epoch,self.rows = -1,0,self.saved['rows'] if self.saved else []
 
     def before_fit(self):
@@ -95,13 +51,14 @@ class Checkpoint(Callback):
         if self.first_epoch and bar: bar.update(0) # fastprogress starts its clock at 0
 
     def before_epoch(self): self.started = time.time()
-    def after_train(self): self.rate = float(self.opt.hypers[-1]['lr']) # a callback may lower it at the end of the epoch
+    def after_train(self):
+        self.rate = float(self.opt.hypers[-1]['lr']) # a callback may lower it at the end of the epoch
 
     def after_epoch(self):
         "Add a row to the history and write both files"
-        rec = self.recorder
-        row = dict(epoch=len(self.rows), phase=self.n_fit, lr=self.rate, **dict(zip(rec.metric_names[1:], rec.values[-1])))
-        self.rows.append(_plain({**row, 'time': round(time.time()-self.started, 2)}))
+        values = dict(zip(self.recorder.metric_names[1:], self.recorder.values[-1]))
+        row = dict(epoch=len(self.rows), phase=self.n_fit, lr=self.rate, **values)
+        self.rows.append(_storable({**row, 'time': round(time.time()-self.started, 2)}))
         self.save(next_epoch=self.epoch+1)
 
     def after_cancel_fit(self):
@@ -109,16 +66,30 @@ class Checkpoint(Callback):
         if len(self.recorder.values) > sum(o['phase'] == self.n_fit for o in self.rows): self.after_epoch()
         self.save(next_epoch=self.n_epoch)
 
+# %% ../nbs/23_checkpoint.ipynb #0def1445
+@patch
+@contextmanager
+def checkpoints(self:Learner,
+    folder, # where `checkpoint/checkpoint.pth` and `history.csv` are
+    resume=False # continue from them
+):
+    "A context that gives a `Checkpoint`: it writes after each epoch of every fit, and continues from the last one"
+    with self.added_cbs(Checkpoint(folder, resume)):
+        self._do_fit = partial(_fit_rest, self)
+        try: yield self.checkpoint
+        finally: del self._do_fit
+
 # %% ../nbs/23_checkpoint.ipynb #a16a40b5
 @patch
 def save(self:Checkpoint,
     next_epoch # the epoch of this fit that a resumed run begins with
 ):
     "Write the checkpoint and the history"
-    state = dict(fit=self.n_fit, next_epoch=next_epoch, model=self.model.state_dict(), opt=self.opt.state_dict(), train_iter=self.train_iter,
-                 cbs=_cb_states(self.learn.cbs), recorder=_recorder_state(self.recorder), rng=_rng_state(self.dls), rows=self.rows)
+    state = dict(fit=self.n_fit, next_epoch=next_epoch, train_iter=self.train_iter, rows=self.rows,
+                 model=self.model.state_dict(), opt=self.opt.state_dict(), cbs=_cb_states(self.learn.cbs),
+                 recorder=_recorder_state(self.recorder), rng=_rng_state(self.dls))
     if hasattr(self.learn, 'scaler'): state['scaler'] = self.learn.scaler.state_dict()
-    with atomic(self.file) as tmp: torch.save(_plain(state), tmp)
+    with atomic(self.file) as tmp: torch.save(_storable(state), tmp)
     with atomic(self.history) as tmp: pd.DataFrame(self.rows).to_csv(tmp, index=False)
 
 # %% ../nbs/23_checkpoint.ipynb #49a23159
@@ -126,7 +97,8 @@ def save(self:Checkpoint,
 def restore(self:Checkpoint):
     "Put everything back as it was after the checkpoint's last epoch"
     s,self.saved = self.saved,None
-    if isinstance(s['cbs'], list): raise FERError(f'{self.file} is of an older version of fer_fastai: begin again with overwrite=True')
+    if isinstance(s['cbs'], list):
+        raise FERError(f'{self.file} is of an older version of fer_fastai: begin again with overwrite=True')
     _set_cb_states(self.learn.cbs, s['cbs'], self.dls.device)
     self.first_epoch,self.learn.train_iter = s['next_epoch'],s['train_iter']
     self.model.load_state_dict(s['model'])
@@ -135,15 +107,52 @@ def restore(self:Checkpoint):
     if s.get('scaler') and hasattr(self.learn, 'scaler'): self.learn.scaler.load_state_dict(s['scaler'])
     _set_rng_state(self.dls, s['rng'])
 
-# %% ../nbs/23_checkpoint.ipynb #0def1445
-@patch
-@contextmanager
-def checkpoints(self:Learner,
-    folder, # where `checkpoint/checkpoint.pth` and `history.csv` stand
-    resume=False # go on from them
-):
-    "A context that gives a `Checkpoint`, which writes after each epoch of every fit in it, or goes on from the last one"
-    with self.added_cbs(Checkpoint(folder, resume)):
-        self._do_fit = partial(_fit_rest, self)
-        try: yield self.checkpoint
-        finally: del self._do_fit
+# %% ../nbs/23_checkpoint.ipynb #08448eed
+def _storable(o):
+    if isinstance(o, dict): return {k: _storable(v) for k,v in o.items()}
+    if isinstance(o, (list, tuple, L)): return [_storable(v) for v in o]
+    if isinstance(o, torch.Tensor): return o.detach().as_subclass(torch.Tensor)
+    return o.item() if isinstance(o, np.generic) else o
+
+# %% ../nbs/23_checkpoint.ipynb #c5a024c6
+def _rng_state(dls):
+    name,keys,*rest = np.random.get_state()
+    return dict(python=random.getstate(), numpy=(name, keys.tolist(), *rest), torch=torch.get_rng_state(),
+                cuda=torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+                dls=[dl.rng.getstate() for dl in dls])
+
+def _as_tuple(state): return state[0], tuple(state[1]), state[2]
+
+def _set_rng_state(dls, state):
+    random.setstate(_as_tuple(state['python']))
+    np.random.set_state(tuple(state['numpy']))
+    torch.set_rng_state(state['torch'].cpu())
+    for dl,s in zip(dls, state['dls']): dl.rng.setstate(_as_tuple(s))
+    for i,o in enumerate(state['cuda'][:torch.cuda.device_count()]): torch.cuda.set_rng_state(o.cpu(), i)
+
+# %% ../nbs/23_checkpoint.ipynb #f7782876
+_remembered = 'best', 'wait', 'weights', 'avg', 'steps' # what trackers, `KeepBest` and `EMA` carry from epoch to epoch
+
+def _cb_states(cbs):
+    "Name of a callback -> what those of that name remember, if that is something"
+    states = [(cb.name, {k: v for k,v in vars(cb).items() if k in _remembered}) for cb in cbs]
+    return {name: [o for k,o in states if k == name] for name,state in states if state}
+
+def _set_cb_states(cbs, states, device):
+    found = {name: [cb for cb in cbs if cb.name == name] for name in states}
+    for name,cb in found.items():
+        if len(cb) < len(states[name]):
+            raise FERError(f'the checkpoint holds what the callback {name} remembers, and this run has no such '
+                           'callback: resume with those cbs that the run began with')
+    for name,state in states.items():
+        for cb,o in zip(found[name], state): vars(cb).update(to_device(o, device) if name == 'ema' else o)
+
+# %% ../nbs/23_checkpoint.ipynb #352c75d7
+def _recorder_state(rec):
+    return dict(lrs=rec.lrs, losses=[float(o) for o in rec.losses], iters=rec.iters, values=rec.values,
+                smooth=(rec.smooth_loss.count, rec.smooth_loss.val))
+
+def _set_recorder_state(rec, state):
+    rec.lrs,rec.iters = state['lrs'],state['iters']
+    rec.losses,rec.values = [torch.tensor(o) for o in state['losses']],[L(o) for o in state['values']]
+    rec.smooth_loss.count,rec.smooth_loss.val = state['smooth'][0],state['smooth'][1].cpu()

@@ -20,7 +20,7 @@ import pandas as pd
 from fastcore.basics import patch
 from PIL import Image, ImageOps
 
-from .core import FERError, atomic, cache_dir, check_name, sha256, write_json
+from .core import FERError, atomic, cache_dir, check_name, sha256, shorten, write_json
 from .data import FERData
 from .images import open_image
 
@@ -45,13 +45,12 @@ def _lab_to_image(light, ab):
 # %% ../nbs/13_colorize.ipynb #72c7f524
 def _open_onnx(path):
     import onnxruntime as ort
-    if not Path(path).is_file(): raise FERError(f'{path}: there is no such file')
+    if not Path(path).is_file(): raise FERError(f'{shorten(path)}: there is no such file')
     options = ort.SessionOptions()
     options.log_severity_level,options.intra_op_num_threads = 3,1
     try: return ort.InferenceSession(path, options, providers=['CPUExecutionProvider'])
-    except Exception as e: raise FERError(f'{path} is no ONNX model that onnxruntime can load: {_line(e)}') from e
-
-def _line(e): return ' '.join(str(e).split())[:300]
+    except Exception as e:
+        raise FERError(f'{shorten(path)} is no ONNX model that onnxruntime can load: {shorten(e)}') from e
 
 # %% ../nbs/13_colorize.ipynb #665e4310
 class OnnxColorizer:
@@ -61,9 +60,10 @@ class OnnxColorizer:
     ):
         self.path,self.session = str(path),_open_onnx(str(path))
         takes = [o.shape for o in self.session.get_inputs()]
-        if len(takes) != 1 or len(takes[0]) != 4 or takes[0][1] not in (1, None) and not isinstance(takes[0][1], str): self._refuse(takes)
+        gray = len(takes) == 1 and len(takes[0]) == 4 and (takes[0][1] in (1, None) or isinstance(takes[0][1], str))
+        if not gray: self._refuse(takes)
         h,w = takes[0][2:]
-        self.size = (w, h) if isinstance(h, int) and isinstance(w, int) else None # width and height of its input, None for any
+        self.size = (w, h) if isinstance(h, int) and isinstance(w, int) else None # of its input, None for any
         gives = self._run(np.zeros((1, 1, *((h, w) if self.size else (64, 64))), np.float32)).shape
         if len(gives) != 4 or gives[1] != 2: self._refuse(takes, gives)
         self.identity = f'OnnxColorizer {sha256(path)}'
@@ -83,13 +83,14 @@ class OnnxColorizer:
 @patch
 def _run(self:OnnxColorizer, x):
     try: return self.session.run(None, {self.session.get_inputs()[0].name: x})[0]
-    except Exception as e: raise FERError(f'{self.path} fails on an input of shape {list(x.shape)}: {_line(e)}') from e
+    except Exception as e:
+        raise FERError(f'{shorten(self.path)} fails on an input of shape {list(x.shape)}: {shorten(e)}') from e
 
 @patch
 def _refuse(self:OnnxColorizer, takes, gives=None):
-    what = f'takes {", ".join(map(str, takes))}' + (f' and gives {list(gives)}' if gives else '')
+    what = f'takes {shorten(", ".join(map(str, takes)), 60)}' + (f' and gives {list(gives)}' if gives else '')
     need = 'takes the lightness [1, 1, height, width] and gives a and b [1, 2, height, width]'
-    raise FERError(f'{self.path}: the network {what}; a colorizer {need}')
+    raise FERError(f'{shorten(self.path, 60)}: the network {what}; a colorizer {need}')
 
 # %% ../nbs/13_colorize.ipynb #6b3c18c6
 class _Stop(FERError):
@@ -97,9 +98,10 @@ class _Stop(FERError):
 
 def _key():
     key = os.environ.get('DEEPAI_API_KEY', '').strip()
-    hint = "set this environment variable to your key of deepai.org, or use colorize='tone', which needs none"
+    hint = "set this environment variable to your key of deepai.org, or use colorize='tone', which needs no key"
     if not key: raise _Stop(f'DEEPAI_API_KEY is not set: {hint}')
-    if not re.fullmatch('[!-~]+', key): raise _Stop('DEEPAI_API_KEY holds blanks or characters that no key has: set it again')
+    if not re.fullmatch('[!-~]+', key):
+        raise _Stop('DEEPAI_API_KEY holds blanks or characters that no key has: set it again')
     return key
 
 # %% ../nbs/13_colorize.ipynb #8fd52c99
@@ -112,18 +114,23 @@ class DeepAIColorizer:
     rate:float = 5. # requests per second at most, of all threads together; an image takes two
 
     def __post_init__(self):
-        if urlsplit(self.url).scheme not in ('http', 'https'): raise FERError(f'url is {self.url!r}, which does not begin with https://')
-        if min(self.timeout, self.rate) <= 0 or self.retries < 0: raise FERError(f'{self}: timeout and rate must be above 0, retries at least 0')
+        if urlsplit(self.url).scheme not in ('http', 'https'):
+            raise FERError(f'url is {shorten(self.url)!r}, which does not begin with https://')
+        if min(self.timeout, self.rate) <= 0 or self.retries < 0:
+            raise FERError(f'{self}: timeout and rate must be above 0, retries at least 0')
 
     @property
-    def identity(self): return f'DeepAIColorizer {self.url}'
+    def identity(self)->str: # the address, not the key
+        "The text that tells this colorizer from others"
+        return f'DeepAIColorizer {self.url}'
     @property
     def host(self)->str: # with the port, if there is one
         "The name of the service's computer"
         return urlsplit(self.url).netloc.rpartition('@')[2]
 
 # %% ../nbs/13_colorize.ipynb #aaba2da9
-_lock,_next = threading.Lock(),defaultdict(float) # address to when its next request may start, in seconds of `time.monotonic`
+_lock = threading.Lock()
+_next = defaultdict(float) # address -> when its next request may start, in seconds of `time.monotonic`
 
 @patch
 def _turn(self:DeepAIColorizer):
@@ -139,7 +146,7 @@ def _pause(url, seconds):
 _longest = 300 # seconds; a longer pause is left to the user
 
 def _retry_after(res):
-    "Seconds that the header Retry-After asks for, None where it asks for nothing that can be read"
+    "Seconds that the header Retry-After asks for, None if it cannot be read"
     from urllib3.exceptions import InvalidHeader
     from urllib3.util import Retry
     try: return Retry().get_retry_after(res.raw)
@@ -161,7 +168,8 @@ def _send(self:DeepAIColorizer, send, url, **kwargs):
         wait = None if res is None else _retry_after(res)
         why = why or f'answers {res.status_code}'
         if wait and wait > _longest:
-            raise _Stop(f'{self.host} {why} and asks to wait more than {_longest//60} minutes: call again then, what is done is kept')
+            raise _Stop(f'{self.host} {why} and asks to wait more than {_longest//60} minutes: '
+                        'call again then, what is done is kept')
         if wait is not None: _pause(self.url, wait)
         elif i < self.retries: time.sleep(2**i)
     raise FERError(f'{self.host} {why}, {self.retries + 1} times')
@@ -178,8 +186,9 @@ def _output_url(self:DeepAIColorizer, res):
     raise FERError(f'{self.host} answers without an output_url that begins with {" or ".join(known)}')
 
 def _decode(raw, host):
-    try: return open_image(raw, name=host).convert('RGB')
-    except FERError: raise FERError(f'what {host} gives as the result is no image, or a damaged one') from None
+    try: return open_image(raw, name='it').convert('RGB')
+    except FERError: pass
+    raise FERError(f'what {host} gives as the result is no image, or a damaged one')
 
 # %% ../nbs/13_colorize.ipynb #9cacb773
 @patch
@@ -195,10 +204,12 @@ def __call__(self:DeepAIColorizer,
         form = {'image': ('face.png', png.getvalue(), 'image/png')}
         res = self._send(s.post, self.url, headers={'api-key': _key()}, files=form, allow_redirects=False)
         if res.status_code in (401, 402, 403):
-            raise _Stop(f'{self.host} refuses the key in DEEPAI_API_KEY ({res.status_code}): it is wrong, or what was paid for is used up')
+            raise _Stop(f'{self.host} refuses the key in DEEPAI_API_KEY ({res.status_code}): '
+                        'it is wrong, or what was paid for is used up')
         if res.status_code != 200: raise FERError(f'{self.host} answers {res.status_code}')
         res = self._send(s.get, self._output_url(res))
-    if res.status_code != 200: raise FERError(f'{self.host}: the address of the result answers {res.status_code}')
+    if res.status_code != 200:
+        raise FERError(f'{self.host}: the address of the result answers {res.status_code}')
     return _decode(res.content, self.host)
 
 # %% ../nbs/13_colorize.ipynb #0163ea7a
@@ -208,7 +219,7 @@ colorizers = dict(tone=tone, deepai=DeepAIColorizer())
 def find_colorizer(
     colorizer # a name in `colorizers`, the path of an .onnx file, or a callable, which is returned as it is
 ): # a callable from a gray Pillow image to one in RGB
-    "The colorizer that is meant"
+    "Find the colorizer that is meant"
     if callable(colorizer): return colorizer
     if str(colorizer).lower().endswith('.onnx'): return OnnxColorizer(colorizer)
     return colorizers[check_name('colorizer', colorizer, colorizers)]
@@ -224,32 +235,37 @@ def colorizer_identity(
     if isinstance(own, str): return own
     try:
         if inspect.isfunction(colorizer) and not colorizer.__closure__:
-            return f'{_name(colorizer)} {hashlib.blake2b(inspect.getsource(colorizer).encode(), digest_size=12).hexdigest()}'
+            source = inspect.getsource(colorizer).encode()
+            return f'{_name(colorizer)} {hashlib.blake2b(source, digest_size=12).hexdigest()}'
     except OSError: pass # there is no source
-    raise FERError(f'the colorizer {_name(colorizer)} cannot be told from others: give it an attribute `identity`, a text with its name and settings')
+    raise FERError(f'the colorizer {_name(colorizer)} cannot be told from others: '
+                   'give it an attribute `identity`, a text with its name and settings')
 
 # %% ../nbs/13_colorize.ipynb #6e100cce
 def _color_folder(folder, about):
-    "Where the images go; raise where other things are"
-    if folder is None: folder = cache_dir()/f'colorize-{hashlib.blake2b(json.dumps(about).encode(), digest_size=12).hexdigest()}'
-    folder = Path(folder).expanduser().absolute()
-    if folder.exists() and not folder.is_dir(): raise FERError(f'{folder} is a file: give a new folder')
-    if not (folder/'colorize.json').exists():
+    "Where the images go; raise if other things are there"
+    own = f'colorize-{hashlib.blake2b(json.dumps(about).encode(), digest_size=12).hexdigest()}'
+    folder = Path(folder or cache_dir()/own).expanduser().absolute()
+    name, note = shorten(folder), folder/'colorize.json'
+    if folder.exists() and not folder.is_dir(): raise FERError(f'{name} is a file: give a new folder')
+    if not note.exists():
         if not folder.exists() or all(o.name.startswith('.') for o in folder.iterdir()): return folder
-        raise FERError(f'{folder} holds other things: give a new folder')
-    there = json.loads((folder/'colorize.json').read_text(encoding='utf-8'))
+        raise FERError(f'{name} holds other things: give a new folder')
+    there = json.loads(note.read_text(encoding='utf-8'))
     for k,what in dict(data='other data', colorizer='another colorizer').items():
-        if there.get(k) != about[k]: raise FERError(f'{folder} holds colours of {what} ({there.get(k)}, not {about[k]}): give a new folder')
+        if there.get(k) == about[k]: continue
+        both = f'{shorten(there.get(k), 50)}, not {shorten(about[k], 50)}'
+        raise FERError(f'{name} holds colours of {what} ({both}): give a new folder')
     return folder
 
 # %% ../nbs/13_colorize.ipynb #74c0fbeb
 def _check_color(img, gray, colorizer):
-    "Raise where the result is not what a colorizer gives"
+    "Raise if the result is not what a colorizer gives"
     (w,h),what = gray.size,type(img).__name__
     if isinstance(img, Image.Image):
         what = f'an image of mode {img.mode} and {img.width}x{img.height} pixels'
         if img.mode == 'RGB' and abs(img.width*h/w - img.height) <= 1: return
-    need = 'expected is a Pillow image of mode RGB with the same proportions'
+    need = 'it must give a Pillow image of mode RGB with the same proportions'
     raise _Stop(f'the colorizer {_name(colorizer)} gives {what} for a gray one of {w}x{h}: {need}')
 
 # %% ../nbs/13_colorize.ipynb #1a89bed0
@@ -258,8 +274,9 @@ def _color(data, i, colorizer):
     gray = data.image(i).convert('L')
     try: img = colorizer(gray)
     except _Stop: raise
-    except FERError as e: return gray.convert('RGB'), _line(e)
-    except (OSError, ValueError, RuntimeError) as e: return gray.convert('RGB'), f'{type(e).__name__}: {_line(e)}'
+    except FERError as e: return gray.convert('RGB'), shorten(e, 200)
+    except (OSError, ValueError, RuntimeError) as e:
+        return gray.convert('RGB'), f'{type(e).__name__}: {shorten(e, 200)}'
     _check_color(img, gray, colorizer)
     return img, ''
 
@@ -281,18 +298,22 @@ def _color_all(make, todo, again, n_workers):
             if why: failed[i] = why
             streak = streak + (i not in again) if why else 0
             if streak == _in_a_row:
-                raise FERError(f'{streak} images in a row failed, the last one by: {why}; what is done is kept, and the next call goes on')
+                raise FERError(f'{streak} images in a row failed, the last one by: {shorten(why, 160)}; '
+                               'what is done is kept, and the next call continues')
     finally: ex.shutdown(cancel_futures=True)
     return failed
 
 # %% ../nbs/13_colorize.ipynb #f91bbd28
 def _report_gray(data, failed, colorizer):
     "The table of problems, with those images added that stay gray"
-    rows = pd.DataFrame([(data.df.name[i], failed[i]) for i in sorted(failed)], columns=['name', 'reason'], dtype=object)
+    rows = [(data.df.name[i], failed[i]) for i in sorted(failed)]
+    rows = pd.DataFrame(rows, columns=['name', 'reason'], dtype=object)
     if not failed: return data.problems
-    first = f'{rows["name"][0]}: {rows.reason[0]}'
-    if len(failed) == len(data): raise FERError(f'{_name(colorizer)} fails on all {len(data):,} images, such as {first}')
-    print(f'{_name(colorizer)}: {len(failed):,} of {len(data):,} images stay gray, such as {first}; the next call tries them again')
+    first = shorten(f'{rows["name"][0]}: {rows.reason[0]}', 200)
+    if len(failed) == len(data):
+        raise FERError(f'{_name(colorizer)} fails on all {len(data):,} images, such as {first}')
+    print(f'{_name(colorizer)}: {len(failed):,} of {len(data):,} images stay gray, such as {first}; '
+          'the next call tries them again')
     return pd.concat([data.problems, rows], ignore_index=True)
 
 # %% ../nbs/13_colorize.ipynb #b77050f2
@@ -302,11 +323,12 @@ def colorize_fer(
     folder=None, # where the images go, as split/emotion/row number.png; None for a folder in the cache
     n_workers:int=None # how many threads colour at the same time; None for a few more than there are cores
 )->FERData: # the same faces, as files in colour
-    "Colour each image once; an interrupted call is gone on with"
+    "Colour each image once; an interrupted call continues"
     colorizer = find_colorizer(colorizer)
     about = dict(data=data.fingerprint, colorizer=colorizer_identity(colorizer))
     folder = _color_folder(folder, about)
-    paths = [folder/split/emotion/f'{i:06d}.png' for i,(emotion,split) in enumerate(zip(data.df.emotion, data.df.split))]
+    places = zip(data.df.split, data.df.emotion)
+    paths = [folder/split/emotion/f'{i:06d}.png' for i,(split,emotion) in enumerate(places)]
     grays = [folder/'gray'/o.name for o in paths]
     def make(i):
         img,why = _color(data, i, colorizer)
@@ -319,4 +341,4 @@ def colorize_fer(
     failed = _color_all(make, todo, again, n_workers) if todo else {}
     problems = _report_gray(data, failed, colorizer)
     files = [str(grays[i] if i in failed else o) for i,o in enumerate(paths)]
-    return FERData(data.df, paths=files, vocab=data.vocab, source=data.source, protocol=data.protocol, problems=problems)
+    return data.replace(images=None, paths=files, problems=problems)

@@ -37,60 +37,120 @@ def font(
     "Load the font of all drawings"
     return ImageFont.load_default(size)
 
-def _rounded(size, radius, width=0):
-    "A mask with smooth corners, filled or with an outline of some width"
-    k = 3 if max(size) < 1000 else 1
-    big = Image.new('L', [o*k for o in size])
-    kw = dict(outline=255, width=k*width) if width else dict(fill=255)
-    ImageDraw.Draw(big).rounded_rectangle((0, 0, big.width-1, big.height-1), k*radius, **kw)
-    return big.reduce(k)
-
 # %% ../nbs/31_draw.ipynb #39db5fdf
-def _sign(face, size, n):
-    "What stands beside a face, in letters of `size` pixels, with bars for the `n` most probable labels"
-    title,top,color,pad = f'{face.emotion} {face.score:.0%}',face.top(n) if n else [],face_color(face),round(.45*size)
-    big,small = font(size),font(round(.8*size))
-    names,bar,line,head = max([small.getlength(o) for o,_ in top], default=0),2.8*size,1.1*size,round(1.6*size)
-    width = math.ceil(max(big.getlength(title), names + pad + bar if top else 0)) + 2*pad
-    img = Image.new('RGB', (width, head + (round(len(top)*line) + pad if top else 0)), ink)
-    d = ImageDraw.Draw(img)
-    d.rectangle((0, 0, width, head-1), color)
-    d.text((pad, head/2), title, ink if np.dot(color, (.299, .587, .114)) > 120 else 'white', big, 'lm')
+def _bars(d, face, top, y, size):
+    "Draw a line for each of the pairs `top`: a label and a bar"
+    small,pad,bar,line = font(round(.8*size)),.45*size,2.8*size,1.1*size
+    x = 2*pad + max(small.getlength(o) for o,_ in top)
     for i,(name,p) in enumerate(top):
-        y,x = head + pad/2 + (i+.5)*line,pad + names + pad
-        d.text((pad, y), name, (225, 228, 234), small, 'lm')
-        d.rectangle((x, y - .2*size, x+bar, y + .2*size), (58, 62, 72))
-        d.rectangle((x, y - .2*size, x + max(1, p*bar), y + .2*size), color if i == 0 else (170, 176, 188))
-    img.putalpha(_rounded(img.size, round(.3*size)).point(lambda v: v*.93))
-    return img
+        mid = y + (i+.5)*line
+        d.text((pad, mid), name, (225, 228, 234), small, 'lm')
+        d.rectangle((x, mid - .2*size, x+bar, mid + .2*size), (58, 62, 72))
+        d.rectangle((x, mid - .2*size, x + max(1, p*bar), mid + .2*size), (170, 176, 188) if i else face_color(face))
+    return x + bar + pad,y + len(top)*line + pad/2
+
+def _sign(face, size, n=None):
+    "The sign of a face in letters of `size` pixels, with bars for `n` labels; None for the name alone"
+    k = 3*size
+    title,color = face.emotion if n is None else f'{face.emotion}  {face.score:.0%}',face_color(face)
+    pad,head,top = .45*k,1.6*k,face.top(n) if n else []
+    img = Image.new('RGB', (round(40*k), round(8*k)), ink)
+    d = ImageDraw.Draw(img)
+    width,height = _bars(d, face, top, head + pad/2, k) if top else (0, head)
+    width = 3*math.ceil(max(width, font(k).getlength(title) + 2*pad)/3)
+    height = 3*math.ceil(height/3)
+    d.rectangle((0, 0, width, head - 1 if top else height), color)
+    d.text((pad, head/2), title, ink if np.dot(color, (.299, .587, .114)) > 120 else 'white', font(k), 'lm')
+    img = img.crop((0, 0, width, height))
+    mask = Image.new('L', img.size)
+    ImageDraw.Draw(mask).rounded_rectangle((0, 0, width-1, height-1), .3*k, fill=237)
+    img.putalpha(mask)
+    return img.reduce(3)
 
 # %% ../nbs/31_draw.ipynb #613a1806
-def _place(sign, box, others, size, gap):
-    "How much is covered, and the place (x, y, width, height) where that is least"
-    (w,h),(x,y,bw,bh) = sign.size,box
+def _near(size, box, picture, gap):
+    "Places (x, y, width, height) beside a box for something of this size: over its foot, right, left, below, above"
+    (w,h),(x,y,bw,bh) = size,box
     mid,foot,right,under = x + (bw-w)//2,y+bh-h,x+bw+gap,y+bh+gap
     ways = [(mid, foot-gap), (right, y), (x-gap-w, y), (x, under), (mid, under), (x, y-gap-h), (mid, y-gap-h),
             (right, foot), (x-gap-w, foot)]
-    ways = [(min(max(0, a), size[0]-w), min(max(0, b), size[1]-h), w, h) for a,b in ways]
+    return [(min(max(0, a), picture[0]-w), min(max(0, b), picture[1]-h), w, h) for a,b in ways]
+
+def _crosses(a, b, boxes):
+    "Whether the line between two points goes through a box"
+    if not len(boxes): return False
+    x,y = np.linspace(a, b, 40).T[:, :, None]
+    x2,y2,w,h = np.array(boxes).T
+    return ((x > x2) & (x < x2+w) & (y > y2) & (y < y2+h)).any()
+
+def _centre(box): return box[0] + box[2]/2,box[1] + box[3]/2
+
+def _far(size, box, picture, taken, gap):
+    "The nearest free place around a box, None if there is none"
+    (w,h),(bw,bh),(cx,cy) = size,box[2:],_centre(box)
+    far,turn = np.meshgrid(np.arange(2*gap, .5*max(picture), gap), np.linspace(0, 2*np.pi, 24, endpoint=False), indexing='ij')
+    x = (cx + np.cos(turn)*((bw + w)/2 + far) - w/2).ravel().round()
+    y = (cy + np.sin(turn)*((bh + h)/2 + far) - h/2).ravel().round()
+    free = (x >= 0) & (y >= 0) & (x+w <= picture[0]) & (y+h <= picture[1])
+    for o in taken: free &= overlap(o, (x, y, w, h)) == 0
+    places = [(int(a), int(b), w, h) for a,b in zip(x[free], y[free])]
+    others = [o for o in taken if tuple(o) != tuple(box)]
+    return next((o for o in places if not _crosses(_centre(box), _centre(o), others)), None)
+
+# %% ../nbs/31_draw.ipynb #31d0aa0b
+def _best(sign, box, others, picture, gap):
+    "The place beside a box that covers least, and whether it covers nothing"
+    ways = _near(sign.size, box, picture, gap)
     cost = [overlap(o, box) + 3*sum(overlap(o, q) for q in others) for o in ways]
     i = int(np.argmin(cost))
-    return cost[i],ways[i]
+    return ways[i],not cost[i]
 
-def _signs(faces, boxes, size):
-    "The sign of each face and its place"
-    res = []
-    for i,(face,box) in enumerate(zip(faces, boxes)):
-        letters = round(np.clip(.1*box[2], max(10, .015*max(size)), max(12, .03*max(size))))
-        others = [*boxes[:i], *boxes[i+1:], *(o for _,o in res)]
-        for n in 3, 0:
+def _fits(sign, picture): return sign.width <= picture[0] and sign.height <= picture[1]
+
+def _find_place(face, box, others, picture, letters, crowd):
+    "A sign, its place, and whether a line leads there; None if the sign would cover another face"
+    gap = max(2, round(.4*letters))
+    for n in [None] if crowd else [3, 0]:
+        sign = _sign(face, letters, n)
+        while n != 3 and letters > 4 and not _fits(sign, picture):
+            letters -= 1
             sign = _sign(face, letters, n)
-            while n == 0 and letters > 4 and (sign.width > size[0] or sign.height > size[1]):
-                letters -= 1
-                sign = _sign(face, letters, n)
-            cost,place = _place(sign, box, others, size, round(.4*letters))
-            if not cost and sign.width <= size[0] and sign.height <= size[1]: break
-        res.append((sign, place))
+        place,free = _best(sign, box, others, picture, gap)
+        if free and _fits(sign, picture): return sign,place,crowd
+    if face.box is not None and (away := _far(sign.size, box, picture, [box, *others], gap)): return sign,away,True
+    return (sign,place,False) if not any(overlap(place, o) for o in others) else None
+
+# %% ../nbs/31_draw.ipynb #31d0aa0c
+def _signs(faces, boxes, picture):
+    "The sign of each face, its place, and whether a line leads there; None for a face without room for one"
+    res,crowd = [],len(faces) > 15
+    for face,box in zip(faces, boxes):
+        least,most = (.011, .016) if crowd else (.015, .03)
+        letters = round(np.clip(.1*box[2], max(10, least*max(picture)), max(12, most*max(picture))))
+        others = [o for o in boxes if o is not box] + [o[1] for o in res if o]
+        res.append(_find_place(face, box, others, picture, letters, crowd))
     return res
+
+# %% ../nbs/31_draw.ipynb #31d0aa0e
+def _rounded(size, radius, width):
+    "A mask with an outline that has smooth corners"
+    k = 3 if max(size) < 1000 else 1
+    big = Image.new('L', [o*k for o in size])
+    ImageDraw.Draw(big).rounded_rectangle((0, 0, big.width-1, big.height-1), k*radius, outline=255, width=k*width)
+    return big.reduce(k)
+
+def _edge(box, point):
+    "The point of a box that is nearest to another point"
+    return [float(np.clip(p, o, o+n)) for p,o,n in zip(point, box[:2], box[2:])]
+
+def _line(img, color, box, place, width):
+    "Draw a smooth line from a box to a sign"
+    ends = np.array([_edge(box, _centre(place)), _edge(place, _centre(box))])
+    left,top = (ends.min(0) - 2*width).astype(int)
+    size = (np.ptp(ends, axis=0) + 4*width + 1).astype(int)
+    mask = Image.new('L', (3*size).tolist())
+    ImageDraw.Draw(mask).line([tuple(o) for o in (3*(ends - (left, top))).tolist()], fill=255, width=3*width)
+    img.paste(color, (int(left), int(top)), mask.reduce(3))
 
 # %% ../nbs/31_draw.ipynb #1d031f09
 def annotate(
@@ -102,9 +162,12 @@ def annotate(
     k = max(1, -(-200//max(img.size)))
     img = img.resize((k*img.width, k*img.height), Image.Resampling.BICUBIC) if k > 1 else img.copy()
     faces = sorted(faces, key=lambda o: 0 if o.box is None else -o.box[2]*o.box[3])
-    boxes = [(0, 0, *img.size) if o.box is None else [round(k*v) for v in o.box] for o in faces]
-    line = max(2, round(.0025*max(img.size)))
+    boxes = [(0, 0, *img.size) if o.box is None else tuple(round(k*v) for v in o.box) for o in faces]
+    width = max(2, round((.0015 if len(faces) > 15 else .0025)*max(img.size)))
     for face,(x,y,w,h) in zip(faces, boxes):
-        if face.box is not None: img.paste(face_color(face), (x, y), _rounded((w, h), 4*line, line))
-    for sign,place in _signs(faces, boxes, img.size): img.paste(sign, place[:2], sign)
+        if face.box is not None: img.paste(face_color(face), (x, y), _rounded((w, h), 4*width, width))
+    signs = _signs(faces, boxes, img.size)
+    for face,box,sign in zip(faces, boxes, signs):
+        if sign and sign[2]: _line(img, face_color(face), box, sign[1], max(1, width//2))
+    for o in filter(None, signs): img.paste(o[0], o[1][:2], o[0])
     return img

@@ -193,7 +193,9 @@ def _input_line(pre):
     steps = ['normalises it']
     if gray and len(pre['mean']) == 3: steps.insert(0, 'repeats it in 3 channels')
     if pre['net_size']: steps.insert(0, f'enlarges it to {pre["net_size"]} x {pre["net_size"]}')
-    return (f'{"gray" if gray else "RGB"}, {side}, as numbers from 0 to 1.\n'
+    flat = (f'If its levels, without 1 % at each end, span less than {pre["stretch"]}, its contrast is stretched first.\n'
+            if pre.get('stretch') else '')
+    return (f'{"gray" if gray else "RGB"}, {side}, as numbers from 0 to 1.\n{flat}'
             f'The network itself {", then ".join(steps)}')
 
 # %% ../nbs/25_export.ipynb #a04bb7a0
@@ -246,7 +248,10 @@ from PIL import Image
 config = json.load(open('config.json', encoding='utf-8'))
 pre = config['preprocess']
 face = Image.open('face.jpg').convert(pre['mode']).resize((pre['size'],)*2, Image.Resampling.BILINEAR)
-image = np.atleast_3d(np.float32(face)/255).transpose(2, 0, 1)[None]
+face = np.atleast_3d(np.float32(face))
+low,high = np.sort(face, axis=None)[[face.size//100, -1 - face.size//100]] # without 1 % at each end
+if low < high < low + pre['stretch']: face = ((face - low)*255/(high - low)).round().clip(0, 255) # dark or flat
+image = (face/255).transpose(2, 0, 1)[None]
 probs, = onnxruntime.InferenceSession('model.onnx').run(['probs'], {{'image': image}})
 print({{label: f'{{p:.1%}}' for label,p in zip(config['labels'], probs[0])}})
 ```
@@ -353,7 +358,7 @@ def _check_loaders(b, dls):
     if list(dls.vocab) != b.labels:
         raise FERError(f'{b.path} knows {", ".join(b.labels)}; the data has {", ".join(dls.vocab)}')
     here,there = asdict(dls.pre),asdict(b.pre)
-    wrong = [f'{k} is {here[k]} and not {there[k]}' for k in there if k != 'margin' and here[k] != there[k]]
+    wrong = [f'{k} is {here[k]} and not {there[k]}' for k in there if k not in ('margin', 'stretch') and here[k] != there[k]]
     if wrong:
         raise FERError(f'the loaders prepare faces in another way than the model, {"; ".join(wrong)}: '
                        f"fer_dls(data, Bundle('{b.path}').pre)")
@@ -422,7 +427,7 @@ def _describe(model, pre, labels):
     model.input_description['image'] = f'One face, {crop}'
     model.output_description['classLabel'] = 'The most probable expression'
     model.output_description['classLabel_probs'] = 'A probability for each expression'
-    model.user_defined_metadata['margin'] = str(pre.margin)
+    for o in 'margin', 'stretch': model.user_defined_metadata[o] = str(getattr(pre, o))
 
 # %% ../nbs/25_export.ipynb #968527ca
 def _read_coreml(path):
@@ -440,7 +445,7 @@ def _read_coreml(path):
                 first=(ops[0].type, inputs['x']), scale=list(values.get(inputs.get('y'), [])),
                 added='add' in [o.type for o in ops[1:3]], last=[o.type for o in ops[-3:]],
                 labels=[o.immediateValue.tensor.strings.values[0] for o in classes],
-                margin=spec.description.metadata.userDefined['margin'])
+                **{o: spec.description.metadata.userDefined[o] for o in ('margin', 'stretch')})
 
 # %% ../nbs/25_export.ipynb #f8a7aeb4
 def _check_coreml(path, pre, labels):
@@ -448,7 +453,8 @@ def _check_coreml(path, pre, labels):
     got = _read_coreml(path)
     want = dict(input=['image'], outputs=['classLabel', 'classLabel_probs'], size=(pre.size, pre.size),
                 colors='GRAYSCALE' if pre.mode == 'L' else 'RGB', first=('mul', 'image'), scale=[np.float32(1/255)],
-                added=False, last=['softmax', 'cast', 'classify'], labels=list(labels), margin=str(pre.margin))
+                added=False, last=['softmax', 'cast', 'classify'], labels=list(labels), margin=str(pre.margin),
+                stretch=str(pre.stretch))
     wrong = [f'{k} is {got[k]}, not {want[k]}' for k in want if got[k] != want[k]]
     if wrong: raise FERError(f'{shorten(path)}: {"; ".join(wrong)}')
 

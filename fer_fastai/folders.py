@@ -25,6 +25,7 @@ from PIL import Image
 from . import __version__
 from .core import FERError, atomic, check_name, sha256, shorten, write_json
 from .draw import annotate
+from .faces import detector_name
 from .images import image_size, image_suffixes, video_suffixes
 from .predict import FER, Faces
 
@@ -255,7 +256,7 @@ def _schema(fer):
     import pyarrow as pa
     text,whole,real = pa.string(),pa.int64(),pa.float64()
     box = dict.fromkeys('xywh', real if callable(fer.detector) else whole)
-    kinds = dict(file=text, face=whole, emotion=text, error=text, note=text, **box)
+    kinds = dict(file=text, face=whole, points=text, emotion=text, error=text, note=text, **box)
     return pa.schema([(o, kinds.get(o, real)) for o in fer.columns])
 
 def _to_parquet(lines, path, schema):
@@ -265,10 +266,8 @@ def _to_parquet(lines, path, schema):
 
 # %% ../nbs/33_folders.ipynb #5881a4df
 def _settings(fer, faces, tta, draw):
-    detector = fer.detector
-    if callable(detector): detector = getattr(detector, '__qualname__', type(detector).__name__)
-    return dict(model=sha256(fer.path), labels=fer.labels, preprocess=str(fer.pre), detector=detector, faces=faces,
-                tta=tta, draw=draw and os.path.abspath(draw), version=__version__)
+    return dict(model=sha256(fer.path), labels=fer.labels, preprocess=str(fer.pre),
+                detector=detector_name(fer.detector), faces=faces, tta=tta, draw=draw and os.path.abspath(draw), version=__version__)
 
 def _chain(link, names):
     "A hash of all names so far, from the hash of those before"

@@ -9,7 +9,7 @@ __all__ = ['fer_preprocess', 'TensorFace', 'PILFace', 'GetFace', 'GetLabel', 'fe
            'WeightedFaceDL', 'fer_dls', 'empty_dls']
 
 # %% ../nbs/15_loaders.ipynb #11e18d55
-from functools import partial
+from functools import cached_property, partial
 from multiprocessing.context import get_spawning_popen
 from pathlib import Path
 
@@ -48,7 +48,8 @@ def fer_preprocess(
     mode:str=None, # 'L' for gray or 'RGB'; None for gray from an array and RGB from files
     channels:int=None, # 1 or 3 channels of the network's input; None for as many as `mode` has
     stats:str='half', # 'imagenet', 'data' (of at most 5,000 training images) or 'half'
-    margin:float=0. # what a predictor adds on each side of a detected face, as a share of the face's side
+    margin:float=0., # what a predictor adds on each side of a detected face, as a share of the face's side
+    stretch:int=64 # levels of gray that a face must span, or its contrast is stretched; 0 for never
 )->Preprocess: # the one object that loaders, exports and predictors follow
     "Decide how the faces of `data` become the input of a network"
     check_name('stats', stats, ('imagenet', 'data', 'half'))
@@ -57,7 +58,7 @@ def fer_preprocess(
     own = (size or 224) if data.images is None else data.images.shape[1]
     size = size or own
     return Preprocess(mode=mode, size=min(own, size), net_size=size if size > own else None,
-                      mean=mean, std=std, margin=margin)
+                      mean=mean, std=std, margin=margin, stretch=stretch)
 
 # %% ../nbs/15_loaders.ipynb #50bed90f
 class TensorFace(TensorImageBW):
@@ -94,6 +95,13 @@ class GetFace(Transform):
         if isinstance(x, pd.Series): x = _column(x, ('path', 'file', 'image'))
         return open_image(np.asarray(x).squeeze() if isinstance(x, (np.ndarray, Tensor)) else x)
     def encodes(self, x): return Image.fromarray(self.pre(self._open(x)).squeeze())
+
+    @cached_property
+    def stretched(self): # row to image, for the rows of the array whose contrast `pre` stretches
+        images = self.data.images
+        rows = [i+j for i in range(0, len(images), 4096) for j in self.pre.flat(images[i:i+4096]).tolist()]
+        return dict(zip(rows, self.pre.stretched(images[rows]))) if rows else {}
+
     def __getstate__(self): return {'pre': self.pre, 'data': _unless_saved(self.data)}
 
 # %% ../nbs/15_loaders.ipynb #e603c236
@@ -163,7 +171,8 @@ class FaceDL(TfmdDL):
         samps # positions in `dataset`
     ):
         "Give batches of `TensorFace` and, if there are labels, `TensorCategory`"
-        data,items = self.dataset.tls[0].tfms.fs[0].data,self.dataset.items
+        face,items = self.dataset.tls[0].tfms.fs[0],self.dataset.items
+        data = face.data
         if data is None or hasattr(items, 'columns') or not all(isinstance(o, (int, np.integer)) for o in items):
             yield from super().create_batches(samps)
             return
@@ -171,6 +180,8 @@ class FaceDL(TfmdDL):
         for idxs in chunked(samps, self.bs, self.drop_last):
             r = rows[idxs]
             xb = TensorFace(data.gather(r, self.device))
+            for i,o in enumerate(r.tolist()):
+                if o in face.stretched: xb[i, 0] = torch.from_numpy(face.stretched[o])
             yield (xb, TensorCategory(torch.from_numpy(data.labels[r]))) if labelled else (xb,)
 
 # %% ../nbs/15_loaders.ipynb #9c7722b3

@@ -34,14 +34,14 @@ from .sample import sample_faces
 @dataclass
 class _Rows:
     "What a reader gives: a row for each image, and the images of the good rows"
-    df:pd.DataFrame # name, label, role, bad; what else the source says, in columns that begin with a dot
+    df:pd.DataFrame # name, label, role, bad, perhaps who is seen; the source's other columns begin with a dot
     images:np.ndarray = None # uint8, shape (good rows, height, width); None if they are `files`
     files:list = None # paths of the good rows, or pictures in memory
     ids:np.ndarray = None # equal numbers for equal images, of the good rows
     votes:np.ndarray = None # FER+'s votes of all rows, shape (rows, 10)
     used:tuple = () # names of files that were read, besides those of the images
     said:tuple = () # what the user should know, each in one line
-    doubt:str = '' # why numbers cannot be FER2013's here, '' if they may be
+    doubt:str = '' # why the numbers cannot be FER2013's here, or there are no labels; '' if all is clear
     unread:list = None # names of files that are there and were not read
 
 def _table(name, label='', role='', bad='', **more):
@@ -72,7 +72,7 @@ class _Source:
     def __init__(self, given, classes=EMOTIONS, shown=None):
         self.given, self.classes, self.shown = given, classes, shown # what messages call it
         self.work = None # a folder for what an archive holds
-        self.path, self.root, self.files = None, None, {}
+        self.path, self.root, self.is_file, self.files = None, None, False, {}
         if isinstance(given, pd.DataFrame) or given == 'sample': return
         self.path = Path(given)
         self.is_file = self.path.is_file()
@@ -87,7 +87,7 @@ class _Source:
     def named(self, *suffixes): return [o for o in self.files if _suffix(o) in suffixes]
 
     @cached_property
-    def images(self): return self.named(*image_suffixes)
+    def images(self): return [] if self.is_file else self.named(*image_suffixes)
     @cached_property
     def heads(self): return {o: _Head(self.root/o) for o in self.named('.csv', '.tsv', *['.txt', '']*self.is_file)}
 
@@ -214,7 +214,7 @@ def _first(names, known): return next((o for o in known if o in names), None)
 
 def _fields(line, sep=b','):
     "The fields of one line of CSV, as bytes"
-    if b'"' not in line: return [o.strip() for o in line.split(sep)]
+    if b'"' not in line or b'\0' in line: return [o.strip() for o in line.split(sep)]
     return [o.strip().encode() for o in next(csv.reader([line.decode(errors='replace')], delimiter=sep.decode()))]
 
 def _no_data(head):
@@ -223,7 +223,8 @@ def _no_data(head):
     if head.startswith(b'version https://git-lfs'):
         return 'this is a pointer of Git LFS, not the data: run git lfs pull'
     utf16 = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or head.count(0) > len(head)/3 > 2
-    save = "pd.read_csv(path, encoding='utf-16').to_csv('utf8.csv', index=False)"
+    code = 'utf-16' if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else f'utf-16-{"lb"[head[0] == 0]}e'
+    save = f"pd.read_csv(path, encoding='{code}').to_csv('utf8.csv', index=False)"
     return f'this is text in UTF-16: save it as UTF-8, as by {save}' if utf16 else ''
 
 # %% ../nbs/12_read.ipynb #970f1e6b
@@ -234,7 +235,8 @@ class _Head:
         self.trouble = _no_data(line)
         line = line.removeprefix(codecs.BOM_UTF8)
         self.sep = max((b',', b';', b'\t'), key=line.count)
-        self.names = [] if self.trouble else [o.decode(errors='replace') for o in _fields(line, self.sep)]
+        try: self.names = [] if self.trouble else [o.decode(errors='replace') for o in _fields(line, self.sep)]
+        except csv.Error: self.names = [] # no text
         self.columns = {o.lower(): i for i, o in enumerate(self.names)}
         self.label, self.image = _first(self.columns, _label_columns), _first(self.columns, _image_columns)
 
@@ -271,7 +273,10 @@ def _roles_in(df):
 def _with_roles(df, role, name):
     "The rows of a file with their roles, and what to say about them"
     found = _roles_in(df)
-    if not found: return df.assign(role=role), ()
+    if not found:
+        folds = [o[1:] for o in df.columns if re.fullmatch(r'\.(k?folds?|(sub)?set|partition)', o, re.I)]
+        said = [f'the column {o} names no splits; groups={o!r} keeps together what it says' for o in folds]
+        return df.assign(role=role), tuple(said)
     roles, bad = found
     if role and len(set(roles)) == 1 and roles[0]:
         said = f'{name}: every row says {roles[0]}, the name says {role}, and the name counts'
@@ -338,7 +343,8 @@ def _pick(src, names, parts=False):
     if not roles and parts: return dict.fromkeys(names, '')
     if n['train'] and (parts or max(n.values()) == 1): return roles if len(roles) > 1 else dict.fromkeys(roles, '')
     shown = shorten(', '.join(by_depth), 80)
-    raise FERError(f'{src} holds {len(names)} files of rows: {shown}. It is not known which splits these are: '
+    why = 'none of them is train' if roles and not n['train'] else 'it is not known which splits these are'
+    raise FERError(f'{src} holds {len(names)} files of rows, {shown}, and {why}: '
                    'name them train, valid and test, or give one of them')
 
 # %% ../nbs/12_read.ipynb #74e0fbeb
@@ -355,8 +361,11 @@ def _read_pixels(src):
     return _Rows(df, np.concatenate(images), used=tuple(found), said=sum(said, ()))
 
 # %% ../nbs/12_read.ipynb #30420f54
+def _missing(o): return o is None or o is pd.NA or isinstance(o, float) and math.isnan(o)
+
 def _decode(picture):
     "Of a path or picture: its pixels if it is small and gray, else None; what identifies it; what is wrong with it"
+    if _missing(picture): return None, b'', 'the image is missing'
     try:
         img = open_image(picture, name='it')
         return (np.asarray(img) if img.mode == 'L' and max(img.size) <= 64 else None), image_digest(img), ''
@@ -416,6 +425,8 @@ def _classes(names):
 def _has_classes(names): return any(emotion_word(o) or _number(o) for o, _ in _classes(names).values())
 
 # %% ../nbs/12_read.ipynb #1d25d06f
+_ck_frame = re.compile(r'(S\d{3})_\d{3}_\d{8}') # CK+'s frames say the person
+
 def _roles_of_files(names):
     "The roles that the first words of all files give, and whether these are FER2013's official names; or None"
     first = [re.match('[A-Za-z]*', o.rpartition('/')[2])[0].lower() for o in names]
@@ -439,6 +450,8 @@ def _index_folder(names):
     where = [o.rpartition('/')[0] for o in names]
     df = _table(names, [folders[o][0] for o in where], _roles_of(names, folders))
     df['.folder'] = ['/'.join(folders[o][1]) for o in where]
+    frames = [_ck_frame.fullmatch(PurePosixPath(o).stem) for o in names]
+    if all(frames): df['who'] = [o[1] for o in frames]
     df.loc[df.label == '', 'bad'] = 'it lies in no folder of an emotion'
     none = (df.bad == '') & (df.role == '') & (df.role != '').any()
     df.loc[none, 'bad'] = 'it lies in no folder of a split, as others do'
@@ -456,7 +469,7 @@ def _check_parents(src, df):
                        'name them train, validation and test, or put all into one folder train')
 
 def _read_folders(src):
-    "Folders of images, one for each emotion, below folders for the splits if there are any"
+    "Folders of images: one for each emotion, below folders for the splits if there are any"
     if not src.images: return
     df = _index_folder(src.images)
     _check_parents(src, df)
@@ -484,8 +497,6 @@ def _read_arrays(values):
     return px, bad
 
 # %% ../nbs/12_read.ipynb #7d000042
-def _missing(o): return o is None or o is pd.NA or isinstance(o, float) and math.isnan(o)
-
 def _label_text(o):
     "A label of a DataFrame as text and '', or '' and what is wrong"
     if _missing(o): return '', ''
@@ -568,7 +579,7 @@ def _finder(src, name):
     def find(text):
         parts = [o for o in text.replace('\\', '/').split('/') if o not in ('', '.')]
         tails = ['/'.join(parts[i:]) for i in range(len(parts))]
-        here = next((str(b/o) for o in tails for b in bases if (b/o).is_file()), None)
+        here = next((os.path.normpath(b/o) for o in tails for b in bases if (b/o).is_file()), None)
         if here or os.path.isfile(text): return here or text
         return str(src.root/once[tails[-1]]) if tails and names[tails[-1]] == 1 else str(src.root/text)
     return find
@@ -595,6 +606,8 @@ def _arrow_table(path, where):
     "The DataFrame in a Parquet or Arrow file, with its classes by name"
     try: import pyarrow as pa, pyarrow.parquet as pq
     except ImportError: raise FERError(f'{where} needs pyarrow to be read: pip install pyarrow') from None
+    head = _head_of(path)
+    if not head or head.startswith(b'version '): raise FERError(f'{where}: {_no_data(head)}')
     def arrow():
         with pa.memory_map(str(path)) as f:
             try: return pa.ipc.open_stream(f).read_all()
@@ -648,11 +661,11 @@ def read_votes(
 # %% ../nbs/12_read.ipynb #7d000062
 def _base(name): return PurePosixPath(name).name.lower()
 
-def _votes_in(src, images):
-    "The votes in a tree for images that are called as FER+'s are, and the names of their files; None if there are none"
+def _votes_in(src):
+    "The votes of FER+ in a tree, and the names of their files; None if there are none"
     named = {o: [h for h in src.heads if _base(h) == o] for o in ('label.csv', 'fer2013new.csv')}
     lists = named['label.csv'] or named['fer2013new.csv'][:1]
-    if not images or not lists or _has_classes(images.values()): return None
+    if not lists: return None
     votes = [read_votes(src.root/o) for o in lists]
     for o, name in zip(votes, lists):
         if _base(name) == 'label.csv': o['role'] = _role_of_file(name)
@@ -662,7 +675,10 @@ def _votes_in(src, images):
 def _read_ferplus(src):
     "FER+: its folders of images, with a label.csv in each, or fer2013new.csv"
     images = {_base(o): o for o in src.images if _fer_image.fullmatch(_base(o))}
-    if not (found := _votes_in(src, images)): return
+    if len(images) <= len(src.images)/2 or _has_classes(images.values()): return
+    if not (found := _votes_in(src)):
+        need = "these are FER+'s images without their votes: add votes='fer2013new.csv'"
+        return _in_tree(src, _table([*images.values()], role=[_role_above(o) for o in images.values()]), doubt=need)
     votes, lists = found
     df = _table([images.get(o, o) for o in votes.name], role=votes.role.tolist())
     df['bad'] = ['' if o in images else 'there is no picture of it' for o in votes.name]
@@ -704,7 +720,8 @@ def _stems(names): return {PurePosixPath(o).stem: o for o in names}
 def _lookup(src, names, labels, meant, **more):
     "`_Rows` of a list of names of images and numbers of emotions"
     images = {_stem.removesuffix('_aligned'): o for _stem, o in sorted(_stems(src.images).items())}
-    df = _table([images.get(o, o) for o in names], [meant.get(_number(o), '') for o in labels], **more.pop('cols', {}))
+    df = _table([images.get(o, o) for o in names], [meant.get(_number(o), '') for o in labels])
+    df = df.assign(**more.pop('cols'))
     wrong = [f'its emotion is {o[:20]!r}, not one of {", ".join(meant)}' for o in labels]
     df['bad'] = ['there is no image to it' if o not in images else '' if label else why
                  for o, label, why in zip(names, df.label, wrong)]
@@ -717,7 +734,7 @@ def _read_ckplus(src):
     text = [(src.root/o).read_text(errors='replace').strip() for o in notes.values()]
     labels = [f'{float(o):g}' if re.fullmatch(r'[\d.]+(e[+-]?\d+)?', o) else o for o in text] # 3.0000000e+00
     said = ('read as CK+: of each sequence the frame with an emotion',)
-    return _lookup(src, [*notes], labels, label_names(CKPLUS), cols=dict(person=[o.partition('_')[0] for o in notes]),
+    return _lookup(src, [*notes], labels, label_names(CKPLUS), cols=dict(who=[o.partition('_')[0] for o in notes]),
                    used=tuple(notes.values()), said=said)
 
 # %% ../nbs/12_read.ipynb #7d000065
@@ -765,7 +782,6 @@ def _read_yolo(src):
 _codes = dict(AF='fear', FE='fear', AN='angry', DI='disgust', HA='happy', NE='neutral', SA='sad', SU='surprise')
 _coded = dict(KDEF=re.compile(r'[AB](?P<person>[FM]\d\d)(?P<label>AF|AN|DI|HA|NE|SA|SU)(?:S|HL|HR|FL|FR)', re.I),
               JAFFE=re.compile(r'(?P<person>[A-Z]{2})\.(?P<label>AN|DI|FE|HA|NE|SA|SU)\d\.\d+', re.I))
-_ck_frame = re.compile(r'(S\d{3})_\d{3}_\d{8}')
 
 def _read_coded(src):
     "KDEF and JAFFE: the names of the files give person and expression"
@@ -775,7 +791,7 @@ def _read_coded(src):
         if not stems or not all(found) or _has_classes(src.images): continue
         labels = [_codes[o['label'].upper()] for o in found]
         folder = [o.rpartition('/')[0] for o in src.images]
-        df = _table(src.images, labels, person=[o['person'].upper() for o in found], folder=folder)
+        df = _table(src.images, labels, folder=folder).assign(who=[o['person'].upper() for o in found])
         said = (f'read as {name}: none of its folders is an emotion, but the names of the files say it, as '
                 f'{PurePosixPath(src.images[0]).name} is {labels[0]}',)
         return _in_tree(src, df, said=said)
@@ -786,7 +802,7 @@ def _word_of_file(name):
     return found.pop() if len(found) == 1 else None
 
 def _read_words(src):
-    "Files that are called after an emotion, as happy_001.jpg is"
+    "Pictures that are called after an emotion: happy_001.jpg"
     labels = [_word_of_file(o) for o in src.images]
     if not all(labels) or len({*labels}) < 2 or _has_classes(src.images): return
     folders = {o: ('', o.split('/')) for o in {o.rpartition('/')[0] for o in src.images}}
@@ -836,7 +852,8 @@ _broken = (EOFError, OSError, zipfile.BadZipFile, tarfile.TarError, zlib.error, 
 # %% ../nbs/12_read.ipynb #a1268879
 def _unpack(path, folder):
     "Unpack an archive into a folder"
-    if not path.stat().st_size: raise FERError(f'{shorten(path)}: the file is empty')
+    head = _head_of(path)
+    if not head or head.startswith(b'version '): raise FERError(f'{shorten(path)}: {_no_data(head)}')
     try:
         for name, stream in _members(path):
             parts = name.replace('\\', '/').split('/')
@@ -934,16 +951,20 @@ def _keep(picture, path):
     else: open_image(picture).save(to)
     return str(to)
 
-def _below(file, base): return os.path.relpath(file, base) if PurePath(file).is_relative_to(base) else file
+def _place(file, own, base):
+    "Where a file is, as text: below the folder of the source, or after // below the cache's own, or anywhere"
+    for mark, o in ('//', own), ('', base):
+        if o and PurePath(file).is_relative_to(o): return mark + os.path.relpath(file, o)
+    return file
 
 def _save(folder, rows, base):
-    "Write what was read into a folder of the cache; `base` is where its files are, None for the folder's own `files`"
+    "Write what was read into a folder of the cache; `base` is the folder of the source, '' if it is none"
     df, own, ok = rows.df.assign(id='', file=''), folder/'files', rows.df.bad == ''
     df.loc[ok, 'id'] = rows.ids.astype(str)
     if rows.images is not None: np.save(folder/'images.npy', rows.images)
     else:
         files = [o if isinstance(o, str) else _keep(o, own/f'{i:06d}') for i, o in enumerate(rows.files)]
-        df.loc[ok, 'file'] = [_below(o, base or own) for o in files]
+        df.loc[ok, 'file'] = [_place(o, own, base) for o in files]
     if rows.votes is not None: np.save(folder/'votes.npy', rows.votes)
     df.to_csv(folder/'rows.csv', index=False)
     sizes = {o.name: o.stat().st_size for o in folder.iterdir() if o.is_file()}
@@ -956,9 +977,10 @@ def _loaded(folder):
     if any((folder/k).stat().st_size != v for k, v in sizes.items()): return None
     def array(o): return np.asarray(np.load(folder/o, mmap_mode='r')) if o in sizes else None
     df, images = pd.read_csv(folder/'rows.csv', dtype=object, na_filter=False), array('images.npy')
-    ok, base = df.bad == '', meta['base'] or f'{folder}/files'
+    ok = df.bad == ''
+    def file(o): return f'{folder}/files/{o[2:]}' if o.startswith('//') else os.path.join(meta['base'], o)
     return _Rows(df.drop(columns=['id', 'file']), images, ids=df.id[ok].to_numpy(int), votes=array('votes.npy'),
-                 files=[os.path.join(base, o) for o in df.file[ok]] if images is None else None,
+                 files=[file(o) for o in df.file[ok]] if images is None else None,
                  said=tuple(meta['said']), doubt=meta['doubt'], unread=meta['unread'])
 
 def _open(folder):
@@ -967,7 +989,7 @@ def _open(folder):
     except (OSError, ValueError, KeyError, AttributeError): return None
 
 # %% ../nbs/12_read.ipynb #d91ae15f
-def _cached(key, read, base=None):
+def _cached(key, read, base=''):
     "What `read(folder)` reads, from the cache if it is there; `folder` is where it may unpack"
     folder = cache_dir()/hashlib.blake2b(json.dumps([_cache_version, key]).encode(), digest_size=12).hexdigest()
     rows = _open(folder)
@@ -1002,9 +1024,9 @@ def _rows(src):
         return _read(src)
     drawn_by = Path(sample_faces.__code__.co_filename)
     if not src.path: return _cached(['sample', src.classes, str(drawn_by), drawn_by.stat().st_mtime_ns], read)
-    one_list = src.is_file and src.heads and src.heads[src.path.name].image != 'pixels'
+    one_list = src.is_file and not _kind(src.path) and src.heads and src.heads[src.path.name].image != 'pixels'
     if one_list: return read(None) # its images may change
-    return _cached([str(src.path), src.files], read, None if src.is_file else str(src.root))
+    return _cached([str(src.path), src.files], read, '' if src.is_file else str(src.root))
 
 # %% ../nbs/12_read.ipynb #27fd97e2
 def _listed(names, n=90):
@@ -1020,30 +1042,34 @@ def _number_counts(df):
     n = Counter(filter(None, df.label.map({o: _number(o) for o in df.label.unique()})))
     return {k: n[k] for k in sorted(n, key=int)}
 
-def _offer(df, source):
-    "Print what the numbers in a table may mean, and give a hint for the message"
-    n, first = _number_counts(df), df.name.groupby(df.label.map(_number)).first()
-    found = _readings(n)
+def _hint(df, found):
+    "What the first rows are by the numberings that may be meant, for a message"
     if not found: return ''
+    best = next(iter(found))
+    shown = dict.fromkeys([best] if best == 'RAFDB' else [best, *[o for o in ('EMOTIONS8', 'AFFECTNET') if o in found]])
+    rows = list(dict.fromkeys(filter(None, df.label.map(_number))))[:3]
+    return '; '.join(f'labels={k} (first rows: {", ".join(found[k][o] for o in rows)})' for k in shown)
+
+def _show_readings(df, found, source):
+    "Print what the numbers in a table may mean"
+    n, first = _number_counts(df), df.name.groupby(df.label.map(_number)).first()
     columns = {'images': pd.Series(n, dtype=object), 'the first': first}
     table = pd.DataFrame(columns | {f'labels={k}': pd.Series(o) for k, o in found.items()}).loc[list(n)]
     print(f'{source}: what the numbers may mean\n{table.fillna("").to_string()}')
-    best = next(iter(found))
-    shown = dict.fromkeys([best] if best == 'RAFDB' else [best, *[o for o in ('EMOTIONS8', 'AFFECTNET') if o in found]])
-    rows = [o for o in df.label.map(_number).head(3) if o]
-    return '; '.join(f'labels={k} (first rows: {", ".join(found[k][o] for o in rows)})' for k in shown)
 
 # %% ../nbs/12_read.ipynb #7d000091
-def _why_number(label, df, meant, source, default, doubt):
-    "What to say about a number that means nothing"
+def _why_number(label, df, meant, default, doubt):
+    "What to say about a number that means nothing, and the numberings that may be meant"
     known = ', '.join(f'{k} {v}' for k, v in list(meant.items())[:8])
-    if not default: return f'unknown label {label!r}; labels says {shorten(known, 80)}'
-    hint = _offer(df, source)
-    if '0' not in (n := _number_counts(df)) and '1' in n:
+    if not default: return f'unknown label {label!r}; labels says {shorten(known, 80)}', {}
+    n = _number_counts(df)
+    found = _readings(n)
+    hint = _hint(df, found)
+    if '0' not in n and '1' in n:
         doubt = doubt or 'the numbers begin at 1 here'
         hint += ("; or " if hint else '') + "give a list: labels=[None, 'surprise', 'fear', ...]"
-    if not hint: return f'unknown label {label!r}; the numbers are {known}'
-    return f'unknown label {label!r}; {doubt or "say what the numbers mean"}: {hint}'
+    if not hint: return f'unknown label {label!r}; the numbers are {known}', {}
+    return f'unknown label {label!r}; {doubt or "say what the numbers mean"}: {hint}', found
 
 def _why_word(label, known):
     "What to say about a word that is no emotion; `known` are all classes that it may be one of"
@@ -1054,7 +1080,7 @@ def _why_word(label, known):
 # %% ../nbs/12_read.ipynb #7d000092
 def _doubt(rows, n):
     "Why the numbers cannot be taken for FER2013's, '' if they can; `n` is {number: images}"
-    if not n or rows.doubt: return rows.doubt
+    if not n or rows.doubt: return n and rows.doubt
     by_hand = '.folder' in rows.df or '.file' in rows.df # these are not FER2013's own columns
     if by_hand and min(map(int, n)) == 1: return 'the numbers begin at 1 here'
     best = next(iter(_readings(n).items()), None)
@@ -1069,17 +1095,33 @@ def _meanings(rows, source, emotions, labels):
     means = {o: _meaning(o, meant, named) for o in all_}
     doubt = _doubt(rows, _number_counts(df)) if labels is None else ''
     if doubt: means = {o: '' if _number(o) else v for o, v in means.items()}
-    strange = [o for o, v in means.items() if not v and o and not _number(o)]
-    if strange and not any(means.values()) and not named and not any(map(_number, all_)):
-        raise FERError(f'{source}: none of the classes is an emotion; '
-                       f'emotions={_listed(sorted(strange))} makes them the classes')
-    known = [*emotion_vocab(filter(None, means.values())), *sorted(strange)]
-    numbers = [o for o, v in means.items() if not v and _number(o)]
-    why = {o: _why_number(numbers[0], df, meant, source, labels is None, doubt) for o in numbers[:1]}
-    why |= {o: why[numbers[0]].replace(repr(numbers[0]), repr(o), 1) for o in numbers}
+    why = _why_numbers(df, means, meant, source, labels is None, doubt)
+    strange = sorted(o for o, v in means.items() if not v and o and not _number(o))
+    if strange and not named and not any(means.values()) and not any(map(_number, all_)):
+        _refuse_classes(strange, source)
+    if strange and named and not any(means.values()): check_name('class', named[0], strange)
+    known = [*emotion_vocab(filter(None, means.values())), *strange]
     why |= {o: _why_word(o, known) for o in strange if not named}
-    if '' in means: why[''] = 'the label is missing'
+    if '' in means: why[''] = rows.doubt or 'the label is missing'
     return means, why
+
+def _refuse_classes(names, source):
+    "Say that no class is an emotion, and how to take them as classes all the same"
+    if len(names) == 1:
+        raise FERError(f'{source}: all images are in one class, {names[0][:30]!r}, which is no emotion: '
+                       'give each emotion a folder, or list the files in a CSV with the columns path and emotion')
+    raise FERError(f'{source}: none of the classes is an emotion; emotions={_listed(names)} makes them the classes')
+
+def _why_numbers(df, means, meant, source, default, doubt):
+    "{number: what is wrong with it}; raise if the numbers as a whole may mean something else"
+    numbers = [o for o, v in means.items() if not v and _number(o)]
+    if not numbers: return {}
+    text, found = _why_number(numbers[0], df, meant, default, doubt)
+    rows = df.name[df.label.isin(numbers)]
+    if found and (doubt or len(rows) > 3):
+        _show_readings(df, found, source)
+        raise FERError(f'{shorten(rows.iloc[0], 50)}: {text} (and {len(rows)-1:,} more) in {shorten(source, 60)}')
+    return {o: text.replace(repr(numbers[0]), repr(o), 1) for o in numbers}
 
 # %% ../nbs/12_read.ipynb #7d000096
 def majority(
@@ -1097,6 +1139,7 @@ def _vote_rows(df, votes):
     at = {o: i for i, o in enumerate(votes.name) if o}
     by_name = name.map(at).fillna(-1).to_numpy(int)
     if (by_name >= 0).mean() > .5: return [by_name]
+    if (df.label == '').all(): return []
     if len(df) <= len(votes) and not name.map(_suffix).isin(image_suffixes).any(): return [np.arange(len(df))]
     number = name.map(lambda o: int((re.findall(r'\d+', o) or [-1])[-1])).to_numpy()
     first = votes.role.map({o: int((votes.role == o).to_numpy().argmax()) for o in votes.role.unique()})
@@ -1105,24 +1148,27 @@ def _vote_rows(df, votes):
     return [np.where((o >= 0) & (o < len(votes)), o, -1) for o in ways]
 
 def _agree(df, votes, at, meant):
-    "The share of labels that are the vote's majority, 0 if a split differs"
+    "The share of labels that are the vote's majority, 0 if a split differs; names alone decide if there are no labels"
     ok = at >= 0
     role, label = votes.role.to_numpy()[at[ok]], df.label[ok].map(lambda o: _meaning(o, meant)).to_numpy()
     mine = df.role[ok].to_numpy()
     if not ok.any() or ((role != mine) & (role != '') & (mine != '')).any(): return 0
+    if not (df.label != '').any(): return ok.mean()
     return ok.mean()*(majority(votes[_votes_names].to_numpy()[at[ok]]) == label).mean()
 
 # %% ../nbs/12_read.ipynb #7d00009a
+def _is_ferplus(labels): return labels is not None and label_names(labels) == label_names(FERPLUS)
+
 def _join_votes(rows, path, labels, source):
     "The rows with FER+'s votes; raise if these do not belong to them"
     votes = read_votes(Path(path).expanduser())
-    ways, meant = _vote_rows(rows.df, votes), label_names(None if labels is FERPLUS else labels)
-    share, at = max(((_agree(rows.df, votes, o, meant), o) for o in ways), key=lambda o: o[0])
+    ways, meant = _vote_rows(rows.df, votes), label_names(None if _is_ferplus(labels) else labels)
+    share, at = max(((_agree(rows.df, votes, o, meant), o) for o in ways), key=lambda o: o[0], default=(0, None))
     if share < .4:
         raise FERError(f'{source}: the votes in {shorten(path, 60)} do not belong to these images, as {share:.0%} '
                        'of the labels agree: give fer2013.csv in its own order, or files numbered by its rows')
     ten = np.where((at >= 0)[:, None], votes[_votes_names].to_numpy()[at], 0)
-    return replace(rows, votes=ten)
+    return replace(rows, votes=ten, unread=[o for o in rows.unread if _base(o) != _base(Path(path).as_posix())])
 
 def _by_votes(df, votes):
     "The table with the majority as label, and why rows without one are left out"
@@ -1135,7 +1181,7 @@ def _by_votes(df, votes):
 # %% ../nbs/12_read.ipynb #7d0000a1
 def _groups_of(df, groups, source):
     "What belongs together, a value for each row; None for nothing"
-    if groups is None: return df['.person'].to_numpy() if '.person' in df else None
+    if groups is None: return df.who.to_numpy() if 'who' in df else None
     names = df['.file' if '.file' in df and (df['.file'] != '').all() else 'name']
     if callable(groups): return np.array([str(groups(o)) for o in names], object)
     if '.' + groups in df: return df['.' + groups].astype(str).to_numpy(object)
@@ -1162,7 +1208,7 @@ def _splits(role, keep, protocol):
     for o in sorted({'train', *split} - set(split[keep])):
         n = (split == o).sum()
         why = f'none of its {n:,} images can be used' if n else f'all images are {" or ".join(sorted(set(split)))}'
-        hint = '' if n else '; give only these, by their own folder or file, and a part is held out'
+        hint = '' if n else '; give the folder or file of these alone, and a part of them is held out'
         raise FERError(f'the {o} split would be empty: {why}{hint}')
     return split
 
@@ -1186,7 +1232,7 @@ def _report_bad(df, source, bad):
     first = f'{shorten(wrong.name.iloc[0], 60)}: {wrong.bad.iloc[0]}'
     more = f' (and {len(wrong)-1:,} more)'*(len(wrong) > 1)
     if bad == 'raise' or len(wrong) == len(df):
-        where = f" in {source}; bad='skip' leaves bad ones out"
+        where = f' in {source}' + "; bad='skip' leaves bad ones out"*(len(wrong) < len(df))
         raise FERError(shorten(first, 298 - len(where + more)) + more + where)
     print(f'{source}: {len(wrong):,} of {len(df):,} left out, such as {shorten(first, 160)}')
 
@@ -1225,13 +1271,13 @@ def _say_groups(data, groups, source):
 def _with_emotions(rows, source, emotions, labels):
     "The table with each row's emotion, what is wrong with it, and why it is left out otherwise"
     df = rows.df.assign(left='')
-    if rows.votes is not None and (labels is None or label_names(labels) == label_names(FERPLUS)):
+    if rows.votes is not None and (labels is None or _is_ferplus(labels)):
         df = _by_votes(df, rows.votes)
         return df.assign(emotion=df.label)
     if emotions and '.folder' in df:
         own = df['.folder'].str.rpartition('/')[2]
         if set(emotions) <= set(own) and not any(map(emotion_word, emotions)):
-            df = df.assign(label=own).drop(columns='.person', errors='ignore')
+            df = df.assign(label=own).drop(columns='who', errors='ignore')
     means, why = _meanings(replace(rows, df=df), source, emotions, labels)
     df['emotion'] = [means.get(o, '') for o in df.label]
     df['bad'] = df.bad.where(df.bad != '', [why.get(o, '') for o in df.label])
@@ -1310,18 +1356,27 @@ def _narrow(data, emotions, protocol):
     return _chosen(rows, rows.df, vocab, protocol, data.source, data.problems)
 
 # %% ../nbs/12_read.ipynb #7d0000a8
+def _to_frame(table):
+    "The DataFrame of a `Dataset` of Hugging Face, or of another table, with its classes by name"
+    df = table.to_pandas()
+    for col, o in (getattr(table, 'features', None) or {}).items():
+        if names := getattr(o, 'names', None): df[col] = [None if _missing(i) or i < 0 else names[int(i)] for i in df[col]]
+    return df
+
 def _found(source, emotions):
     "The `_Source` that is meant"
     takes = "read_fer takes a CSV, a folder of images, an archive, Parquet, a DataFrame, FERData, or 'sample'"
+    if hasattr(source, 'to_pandas'): source = _to_frame(source)
     if isinstance(source, pd.DataFrame): return _Source(source)
     if not isinstance(source, (str, os.PathLike)): raise FERError(f'{takes}, not {type(source).__name__}')
     if str(source) == 'sample': return _Source('sample', EMOTIONS8 if 'contempt' in (emotions or ()) else EMOTIONS)
     if re.match(r'\w\w+://|data:', str(source)):
         raise FERError(f'{shorten(source, 80)} is an address: download what is there, and give the file or folder')
-    try: path = Path(source).expanduser()
-    except RuntimeError as e: raise FERError(f'{shorten(source)}: {e}') from None
-    if not path.exists(): raise FileNotFoundError(f'{shorten(path)}: there is no such file or folder; {takes}')
-    return _Source(path.resolve())
+    try: path, there = Path(source).expanduser(), Path(source).expanduser().exists()
+    except (RuntimeError, OSError, ValueError) as e: # no home, or too long a name
+        raise FileNotFoundError(f'{shorten(source)}: there is no such file or folder ({shorten(e, 40)}); {takes}') from None
+    if not there: raise FileNotFoundError(f'{shorten(path)}: there is no such file or folder; {takes}')
+    return _Source(path.resolve(), shown=shorten(source))
 
 # %% ../nbs/12_read.ipynb #5dcbd719
 def read_fer(

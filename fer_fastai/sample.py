@@ -100,7 +100,8 @@ def _person(rng):
         skin=_mix(_skins[k], _skins[k+1], u()), hair=_mix(_hairs[rng.integers(k+3)], _black, u(0, .3)),
         iris=_irises[rng.integers(k+1)], style=style, scarf=scarf, cloth=cloth, wall=wall,
         width=u(.9, 1.06), jaw=u(0, .18), eye=u(.9, 1.15), eye_gap=u(.33, .37), lid=u(-.015, .015), brow=u(.05, .09),
-        brow_y=u(-.04, .04), nose=u(.9, 1.15), lips=u(.8, 1.4), mouth=u(.9, 1.12), corner=u(-.025, .025), age=u(.5, 1.2),
+        brow_y=u(-.04, .04), nose=u(.9, 1.15), lips=u(.8, 1.4), mouth=u(.9, 1.12), corner=u(-.025, .025),
+        age=u(.5, 1.2),
         beard=max(0, u(-2, .8)), moustache=u() < .12 and not scarf, glasses=u() < .18)
 
 # %% ../nbs/10_sample.ipynb #1dca4a90
@@ -166,7 +167,8 @@ def _eye(p, a, c):
     up = (.1 + p.lid + .085*a[5] - .05*a[7] - .02*a[6])*p.eye
     low = (.065 + .015*a[5] - .035*a[7] - .08*a[6])*p.eye
     upper, lower = _arc(c-w, c+w, -1j*up), _arc(c-w, c+w, 1j*low)
-    def between_lids(o): return o.real + 1j*np.clip(o.imag, *[np.interp(o.real, upper.real, l.imag) for l in (upper, lower)])
+    def between_lids(o):
+        return o.real + 1j*np.clip(o.imag, *[np.interp(o.real, upper.real, l.imag) for l in (upper, lower)])
     yield _between(upper, lower), (236, 233, 228), 1
     yield between_lids(_oval(c - .012j, .09, .09)), p.iris, 1
     yield between_lids(_oval(c - .012j, .042, .042)), (12, 10, 12), 1
@@ -250,14 +252,14 @@ def _mouth(p, au):
 
 # %% ../nbs/10_sample.ipynb #cf44269b
 def _beard(p, au):
-    "Beard and moustache, where this person has them"
+    "Beard and moustache, if this person has them"
     jaw = _outline(p, au)[2:len(_circle)//2 - 1]
     if p.style and not p.scarf: yield _between(jaw, _arc(jaw[0], jaw[-1], .38j)), p.hair, p.beard
     if p.moustache:
         for s in (-1, 1): yield _stroke(_arc(.36j - s*.02, s*.27 + .42j, -.03j), .09), p.hair, .95
 
 def _glasses(p, au):
-    "Glasses, where this person wears them"
+    "Glasses, if this person wears them"
     if not p.glasses: return
     frame = (30, 28, 32)
     for s in (-1, 1):
@@ -320,8 +322,8 @@ def sample_faces(
     size=48, # side of each picture, in pixels
     mode='L', # 'L' for gray or 'RGB'
     seed=42 # the same seed gives the same faces
-)->tuple: # images, uint8 of shape (n, size, size), with 3 at the end for RGB; labels, int of shape (n,), that point into `emotions`
-    "Draw `n` faces of as many people, as many of each emotion as of any other"
+)->tuple: # images, uint8 of shape (n, size, size), RGB with 3 at the end; labels, int of shape (n,), into `emotions`
+    "Draw `n` faces of `n` people, equally many of each emotion"
     for o in emotions: check_name('emotion', o, EMOTIONS8)
     order, *people = np.random.SeedSequence(seed).spawn(n+1)
     rounds = np.tile(np.arange(len(emotions)), (-(-n//len(emotions)), 1))

@@ -29,7 +29,8 @@ from .core import FERError, atomic, check_name, shorten, write_json
 from .data import FERData
 from .export import (check_formats, export_formats, load_fer_net, prune_fer, prune_table, save_bundle,
                                versions)
-from .interpret import FERInterpretation, fit_temperature, plot_losses, report_page, show_figure, write_report
+from .interpret import (FERInterpretation, fit_temperature, plot_losses, report_page, show_figure,
+                                  write_report)
 from .loaders import class_weights, fer_dls, fer_preprocess
 from .models import fer_learner, fixed_size
 from .page import Page
@@ -62,8 +63,15 @@ def train_fer(
     if IN_NOTEBOOK: learn.dls.show_batch(max_n=8, nrows=2)
     run.fit(learn, lr_find)
     with learn.removed_cbs([o for o in learn.cbs if o in L(cbs) or type(o) in L(cbs)]): run.finish(learn)
-    print(run)
+    _show(run)
     return learn
+
+# %% ../nbs/26_train.ipynb #8c1d7b40
+def _show(run):
+    "The table of a run in a notebook, its lines elsewhere"
+    if IN_NOTEBOOK: from IPython.display import display as show
+    else: show = print
+    show(run)
 
 # %% ../nbs/26_train.ipynb #3d5ac36b
 def _default_out(name, last):
@@ -123,7 +131,7 @@ def _unlike(there, here):
 def _teacher(model, learn):
     "The network of a bundle, if it sees and answers the same as the learner's"
     b = Bundle(model)
-    its = dict(labels=b.labels, preprocess=replace(b.pre, margin=learn.pre.margin))
+    its = dict(labels=b.labels, preprocess=replace(b.pre, margin=learn.pre.margin, stretch=learn.pre.stretch))
     here = dict(labels=list(learn.dls.vocab), preprocess=learn.pre)
     for k in here:
         if its[k] != here[k]:
@@ -174,6 +182,7 @@ def suggest_lr(
     rec.plot_lr_find(suggestions=[point], nms=[f'suggested: {lr:.1e}'])
     fig = plt.gcf()
     fig.set_layout_engine('constrained')
+    fig.set_size_inches(4.6, 3.4)
     show_figure(fig, file)
     return lr
 
@@ -182,8 +191,8 @@ class Run:
     "A training in a folder: its recipe, history, checkpoint, report and model"
     kind,files,last = 'run',('run.json', 'recipe.json'),'model' # older runs have a recipe.json
     contents = {'model': 'the model: ONNX, safetensors and its card', 'learner.pkl': "fastai's own file of the learner",
-                'report.html': 'everything on one page',
-                'report.csv': 'all scores', 'report.json': 'the same as JSON', 'history.csv': 'a row for each epoch',
+                'report.html': 'everything on one page', 'report.csv': 'all scores', 'report.json': 'the same as JSON',
+                'history.csv': 'a row for each epoch',
                 'losses.png': 'losses and accuracy', 'confusion_matrix.png': 'how often each was taken for each',
                 'top_losses.png': 'the worst mistakes', 'lr_find.png': 'the search for a learning rate',
                 'tensorboard': 'the log for TensorBoard', 'run.json': 'recipe, data and versions'}
@@ -222,6 +231,44 @@ def _load_json(path): return json.loads(Path(path).read_text(encoding='utf-8'))
 def _read_info(self:Run):
     if self.file.exists(): return _load_json(self.file)
     raise FERError(f'{shorten(self.path)}: there is no {self.files[0]} in it, so this is no {self.kind}')
+
+# %% ../nbs/26_train.ipynb #2947eb5f
+@patch
+def _state(self:Run):
+    "What was trained on what, and how far"
+    n = 0 if self.history is None else len(self.history)
+    state = 'finished' if self.finished else 'not finished, resume=True continues it'
+    best = f' ({n} epoch{"s"*(n > 1)}, at best {self.history.accuracy.max():.1%} of valid right)' if n else ''
+    return f'{self.recipe.name} on {self.info["data"]["source"]}{best}: {state}'
+
+@patch
+def _pruned(self:Run):
+    o = self.info.get('pruned')
+    if o: return (f'{o["amount"]:.0%} of the weights are zero: {o["valid_accuracy_before"]:.1%} of valid right before, '
+                  f'{o["valid_accuracy"]:.1%} after')
+
+@patch
+def _files(self:Run): return {k: v for k,v in self.contents.items() if (self.path/k).exists()}
+
+# %% ../nbs/26_train.ipynb #c4f6833f
+@patch
+def __repr__(self:Run):
+    lines = [f'{type(self).__name__} {self.path}: {self._state()}', self._pruned()]
+    for o in (self.report or {}).values():
+        lines.append(f'{o["split"]:5} {o["accuracy"]:.2%} of {o["n"]:,} right (95 % interval {o["accuracy_low"]:.2%} '
+                     f'to {o["accuracy_high"]:.2%}), macro F1 {o["macro_f1"]:.2%}')
+    lines.append(f'files: {", ".join(self._files())}')
+    return '\n'.join(filter(None, lines))
+
+@patch
+def _repr_markdown_(self:Run):
+    lines = [f'**{type(self).__name__} {self.path}** · {self._state()}', self._pruned()]
+    scores = ['| split | images | right | 95 % interval | macro F1 |', '|:--|--:|--:|--:|--:|']
+    for o in (self.report or {}).values():
+        scores.append(f'| {o["split"]} | {o["n"]:,} | {o["accuracy"]:.1%} | {o["accuracy_low"]:.1%} to '
+                      f'{o["accuracy_high"]:.1%} | {o["macro_f1"]:.1%} |')
+    files = ['| file | what it is |', '|:--|:--|', *(f'| `{k}` | {v} |' for k,v in self._files().items())]
+    return '\n\n'.join(filter(None, [*lines, '\n'.join(scores) if self.report else None, '\n'.join(files)]))
 
 # %% ../nbs/26_train.ipynb #43b21af0
 def _describe(recipe, data, **more):
@@ -388,6 +435,40 @@ def finish(self:Run,
         self._save(learn, temperature)
     return self
 
+# %% ../nbs/26_train.ipynb #au260002
+@patch
+def changes(self:Run)->pd.DataFrame: # a row for each field: the recipe's own value, and that of this run
+    "List what differs from the recipe of this name"
+    name,own = self.recipe.name,self.recipe.to_dict()
+    usual = (recipes[name] if name in recipes else Recipe(name, self.recipe.about)).to_dict()
+    one = lambda o: o[0] if isinstance(o, (list, tuple)) and len(o) == 1 else o # (0.003,) is 0.003
+    rows = {k: [str(usual[k]), str(v)] for k,v in own.items() if one(v) != one(usual[k])}
+    return pd.DataFrame.from_dict(rows, orient='index', columns=['in the recipe', 'in this run'])
+
+# %% ../nbs/26_train.ipynb #7d02c9e5
+def _next_steps(path):
+    "What to type when a run is finished"
+    return (f'fer_predict photo.jpg --model {path}\nfer_app --models {path}\n\nfrom fer_fastai.all import *\n'
+            f"FER('{path}')('photo.jpg')               # faces, with their expressions\n"
+            f"learn = load_fer_learner('{path}')      # a fastai Learner, to train on")
+
+@patch
+def page(self:Run,
+    interps=None, # dict of name to `FERInterpretation`; None for the scores and the curves only
+    learn=None # the learner, to show where it looks
+)->Page:
+    "Put the run on one page"
+    audit = audit_fer(self.data) if interps else None
+    data,n = self.info['data'],len(self.history)
+    lead = f'{self.recipe.name} on {data["source"]}, the best of {n} epochs. {self._pruned() or ""}'
+    page = report_page(self.report, interps, str(self.path), lead, self.history, learn, self.changes(), audit,
+                       _next_steps(self.path) if interps else '')
+    files = pd.DataFrame.from_dict(self._files(), orient='index', columns=['what it is'])
+    return page if interps else page.add('Files', files)
+
+@patch
+def _repr_html_(self:Run): return self.page()._repr_html_() if self.report else None
+
 # %% ../nbs/26_train.ipynb #fe40c4cb
 def _without_places(recipe):
     "The fields of a recipe with the last part of each path, or the last two if that is a run's 'model'"
@@ -404,74 +485,3 @@ def _save(self:Run, learn, temperature):
     save_bundle(self.path/'model', learn, meta, temperature)
     export_formats(load_fer_net(self.path/'model'), self.path, learn.dls.vocab, self.recipe.exports or ())
     with atomic(self.path/'learner.pkl') as tmp: learn.export(tmp.absolute())
-
-# %% ../nbs/26_train.ipynb #2947eb5f
-@patch
-def _state(self:Run):
-    "What was trained on what, and how far"
-    n = 0 if self.history is None else len(self.history)
-    state = 'finished' if self.finished else 'not finished, resume=True continues it'
-    best = f', the best of {n} epochs has {self.history.accuracy.max():.1%} of valid right' if n else ''
-    return f'{self.recipe.name} on {self.info["data"]["source"]}: {state}{best}'
-
-@patch
-def _pruned(self:Run):
-    o = self.info.get('pruned')
-    if o: return (f'{o["amount"]:.0%} of the weights are zero: {o["valid_accuracy_before"]:.1%} of valid right before, '
-                  f'{o["valid_accuracy"]:.1%} after')
-
-@patch
-def _files(self:Run): return {k: v for k,v in self.contents.items() if (self.path/k).exists()}
-
-# %% ../nbs/26_train.ipynb #c4f6833f
-@patch
-def __repr__(self:Run):
-    lines = [f'{type(self).__name__} {self.path}: {self._state()}', self._pruned()]
-    for o in (self.report or {}).values():
-        lines.append(f'{o["split"]:5} {o["accuracy"]:.2%} of {o["n"]:,} right (95 % interval {o["accuracy_low"]:.2%} '
-                     f'to {o["accuracy_high"]:.2%}), macro F1 {o["macro_f1"]:.2%}')
-    lines.append(f'files: {", ".join(self._files())}')
-    return '\n'.join(filter(None, lines))
-
-@patch
-def _repr_markdown_(self:Run):
-    lines = [f'**{type(self).__name__} {self.path}** · {self._state()}', self._pruned()]
-    scores = ['| split | images | right | 95 % interval | macro F1 |', '|:--|--:|--:|--:|--:|']
-    for o in (self.report or {}).values():
-        scores.append(f'| {o["split"]} | {o["n"]:,} | {o["accuracy"]:.1%} | {o["accuracy_low"]:.1%} to '
-                      f'{o["accuracy_high"]:.1%} | {o["macro_f1"]:.1%} |')
-    files = ['| file | what it is |', '|:--|:--|', *(f'| `{k}` | {v} |' for k,v in self._files().items())]
-    return '\n\n'.join(filter(None, [*lines, '\n'.join(scores) if self.report else None, '\n'.join(files)]))
-
-# %% ../nbs/26_train.ipynb #au260002
-@patch
-def changes(self:Run)->pd.DataFrame: # a row for each field: the recipe's own value, and that of this run
-    "List what differs from the recipe of this name"
-    name,own = self.recipe.name,self.recipe.to_dict()
-    usual = (recipes[name] if name in recipes else Recipe(name, self.recipe.about)).to_dict()
-    one = lambda o: o[0] if isinstance(o, (list, tuple)) and len(o) == 1 else o # (0.003,) is 0.003
-    rows = {k: {'in the recipe': str(usual[k]), 'in this run': str(v)} for k,v in own.items() if one(v) != one(usual[k])}
-    return pd.DataFrame.from_dict(rows, orient='index', columns=['in the recipe', 'in this run'])
-
-def _next_steps(path):
-    "What one can type when a run is finished"
-    return (f'fer_predict photo.jpg --model {path}\nfer_app --models {path}\n\nfrom fer_fastai.all import *\n'
-            f"FER('{path}')('photo.jpg')               # faces, with their expressions\n"
-            f"learn = load_fer_learner('{path}')      # a fastai Learner, to train on")
-
-@patch
-def page(self:Run,
-    interps=None, # dict of name to `FERInterpretation`; None for the scores and the curves alone
-    learn=None # the learner, to show where it looks
-)->Page:
-    "Put the run on one page"
-    audit = audit_fer(self.data) if interps else None
-    data,n = self.info['data'],len(self.history)
-    lead = f'{self.recipe.name} on {data["source"]}, the best of {n} epochs. {self._pruned() or ""}'
-    page = report_page(self.report, interps, str(self.path), lead, self.history, learn, self.changes(), audit,
-                       _next_steps(self.path) if interps else '')
-    files = pd.DataFrame.from_dict(self._files(), orient='index', columns=['what it is'])
-    return page if interps else page.add('Files', files)
-
-@patch
-def _repr_html_(self:Run): return self.page()._repr_html_() if self.report else None

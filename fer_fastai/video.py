@@ -27,7 +27,7 @@ from PIL import ImageDraw
 
 from .core import FERError, atomic, check_name, shorten
 from .draw import annotate, emotion_colors, face_color, font, ink
-from .faces import detect, iou
+from .faces import find_faces, iou
 from .predict import FER, Face
 
 # %% ../nbs/34_video.ipynb #5ac88e43
@@ -501,7 +501,7 @@ def watch(
     notify=None # function that is called with a `TrackedFace` when its emotion changes
 )->None:
     "Show a camera with the expressions in it, in a window or in the notebook"
-    fer = FER(detector=partial(detect, min_size=.15)) if fer is None else fer
+    fer = FER(detector=partial(find_faces, min_size=.15)) if fer is None else fer
     with closing(_live(source, smooth, fer, notify)) as images:
         try: (_in_notebook if in_notebook() else _in_window)(images)
         except KeyboardInterrupt: pass

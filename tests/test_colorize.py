@@ -356,7 +356,7 @@ wrong = {
 
 @pytest.mark.parametrize('colorizer,text', wrong.values(), ids=wrong)
 def test_wrong_result(data, tmp_path, colorizer, text):
-    with pytest.raises(FERError, match=f'the colorizer <lambda> .*{text}.*: expected is a Pillow image of mode RGB with the same proportions'):
+    with pytest.raises(FERError, match=f'the colorizer <lambda> .*{text}.*: it must give a Pillow image of mode RGB with the same proportions'):
         colorize_fer(data, colorizer, tmp_path/'a')
     assert not (tmp_path/'a').exists()
 
@@ -389,7 +389,8 @@ def test_gray_of_any_kind(tmp_path):
     same(color.image(1), Image.new('RGB', (48, 48), 'white'))
 
 def test_problems_are_kept(tmp_path):
-    rows = ['0,' + ' '.join(['7']*2304) + f',{o}' for o in ['Training']*4 + ['PublicTest', 'PrivateTest']]
+    use = ['Training']*4 + ['PublicTest', 'PrivateTest']
+    rows = [f'{i%2},' + ' '.join(['7']*2304) + f',{o}' for i,o in enumerate(use)]
     (tmp_path/'a.csv').write_text('\n'.join(['emotion,pixels,Usage', *rows, '9,1 2,Training']))
     data = read_fer(tmp_path/'a.csv', bad='skip', protocol='public+private')
     calls = []

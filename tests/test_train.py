@@ -123,7 +123,7 @@ def test_batches_that_cannot_be(tmp_path):
     for bs,message in {11: 'bs=11: a batch must hold 1 to 10 images', 1: 'bs=1: fer48 has batch norms'}.items():
         with pytest.raises(FERError, match=message): train_fer(few_faces(10), out=tmp_path/'run', bs=bs)
         assert not (tmp_path/'run').exists()
-    with pytest.raises(FERError, match='resnet18 has batch norms.* give bs=2 or more'):
+    with pytest.raises(FERError, match='resnet18 has batch norms.* bs=2 or more'):
         train_fer(few_faces(10), 'resnet18', tmp_path/'run', bs=1, pretrained=False)
     train_fer(few_faces(10), out=tmp_path/'run', **{**short, 'bs': 2}) # what the message says
     train_fer(few_faces(10), 'cnn6', tmp_path/'cnn6', **{**short, 'bs': 1}) # it has no batch norms
