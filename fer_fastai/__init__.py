@@ -10,9 +10,20 @@ fer.draw(astronaut()).crop((90, 0, 410, 240))
 
 Modules:
 
+- `fer_fastai.app`: A page in the browser for photos and the camera, on your own machine or as a Hugging Face Space
 - `fer_fastai.audit`: What a data set hides: copies, conflicting labels, empty pictures, and labels that are probably wrong
+- `fer_fastai.bundle`: A trained model is a folder that any tool can read and that runs no code
+- `fer_fastai.colorize`: Gray faces in colour, for networks that have learnt from photos in colour
 - `fer_fastai.data`: Faces with their emotions and splits, as one object
-- `fer_fastai.interpret`: How good a network is, how sure we can be of that, and where it is wrong"""
+- `fer_fastai.export`: A trained network as a folder that any tool can read, and as a file for other programs
+- `fer_fastai.faces`: Find the faces in a picture, and cut each out as a square
+- `fer_fastai.folders`: Photos by the thousand: into a table and into drawings, over all cores and over many machines
+- `fer_fastai.interpret`: How good a network is, how sure we can be of that, and where it is wrong
+- `fer_fastai.predict`: What a network says about the faces in a picture
+- `fer_fastai.read`: Read faces with their emotions and splits, whatever they come in
+- `fer_fastai.recipes`: Every choice of a training run, under a name and as plain data
+- `fer_fastai.tune`: Search for the settings of a recipe, on all cores of a machine or on a whole cluster
+- `fer_fastai.video`: Expressions over time: the faces of a video or a camera, followed from frame to frame"""
 
 __version__ = "0.1.0"
 

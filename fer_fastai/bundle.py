@@ -1,4 +1,13 @@
-"""A trained model is a folder that any tool can read and that runs no code
+r"""A trained model is a folder that any tool can read and that runs no code
+
+Training ends with a *bundle*, and prediction begins with one. It is a folder: `config.json` says what the numbers of the network mean, `model.onnx` and `model.safetensors` hold the network, `README.md` is its card. This is the one that ships with the package:
+
+```python
+from fer_fastai.bundle import Bundle
+
+b = Bundle()
+print(b, *b.labels, b.pre, sep='\n')
+```
 
 Docs: https://fer-fastai.github.io/fer_fastai/bundle.html.md"""
 

@@ -162,6 +162,7 @@ def fer_predict(
     out:str=None, # write a table: .csv, .jsonl or .parquet
     draw:str=None, # folder for drawings of the photos, with boxes and emotions
     model:str=None, # folder of a model or a run, or .onnx file; the model that ships with the package if left out
+    detector:str=None, # what looks for faces: yunet, haar, or the ONNX file of YuNet; the best one here if left out
     faces:str='detect', # 'detect', or 'crop' if each photo is one face
     tta:bool=False, # take the mean of several views of each face
     overwrite:bool=False, # begin again, and replace a table and drawings that are there
@@ -170,7 +171,7 @@ def fer_predict(
     with _at_terminal('interrupted; the same command continues, without --overwrite' if out else 'interrupted'):
         from fer_fastai.folders import predict_files, predict_stream
         from fer_fastai.predict import FER
-        how = dict(draw=draw, fer=FER(model), faces=faces, tta=tta, overwrite=overwrite)
+        how = dict(draw=draw, fer=FER(model, detector), faces=faces, tta=tta, overwrite=overwrite)
         if out:
             s = predict_files(source, out, **how)
             n,bad = s['files'],s['unreadable']
@@ -193,6 +194,7 @@ def fer_video(
     smooth:float=.5, # half-life of the smoothing in seconds; 0 for none
     seconds:float=None, # where to stop; the end if left out
     model:str=None, # folder of a model or a run, or .onnx file; the model that ships with the package if left out
+    detector:str=None, # what looks for faces: yunet, haar, or the ONNX file of YuNet; the best one here if left out
     faces:str='detect', # 'detect', or 'crop' if the whole picture is one face
     tta:bool=False, # take the mean of several views of each face
     overwrite:bool=False, # replace files that are there
@@ -203,7 +205,8 @@ def fer_video(
         from fer_fastai.predict import FER
         if table: _check_table(table, overwrite)
         source = int(source) if source.isdecimal() else source
-        df = video.fer_video(source, out, plot, every, smooth, seconds, FER(model), faces, tta, overwrite)
+        fer = FER(model, detector)
+        df = video.fer_video(source, out, plot, every, smooth, seconds, fer, faces, tta, overwrite)
         if table:
             with atomic(table) as tmp: df.to_csv(tmp, index=False)
         for o in _story(df, video.changes): print(o)
@@ -223,12 +226,13 @@ def fer_app(
     port:int=None, # of the page; the first free one from 7860 if left out
     share:bool=False, # give the page a public address for three days, through Gradio's servers
     browser:bool=False, # open the page in the browser of this machine
+    detector:str=None, # what looks for faces: yunet, haar, or the ONNX file of YuNet; the best one here if left out
     export_space:str=None, # write a folder for Hugging Face Spaces, and do not open the page
 ):
     "Open a page in the browser for photos and the camera"
     with _at_terminal('closed'):
         from fer_fastai import app
-        if not export_space: return app.fer_app(models, port, share, browser)
+        if not export_space: return app.fer_app(models, port, share, browser, detector)
         folder = app.export_space(export_space, models)
         print(f'wrote {folder}: hf upload <you>/<name> {folder} --repo-type space')
 
@@ -290,7 +294,7 @@ def fer_audit(
         from fer_fastai.faces import detect
         from fer_fastai.predictions import cross_predict, predict_data
         from fer_fastai.read import read_fer
-        data = read_fer(source, bad=bad, votes=votes, labels=EMOTIONS if votes else None)
+        data = read_fer(source, bad=bad, **({'votes': votes} if votes else {}))
         probs = predict_data(data, model) if model else cross_predict(data) if cross else None
         audit = audit_fer(data, probs, detect if faces else None)
         print(audit.summary().to_string())

@@ -1,4 +1,15 @@
-"""Find the faces in a picture, and cut each out as a square
+r"""Find the faces in a picture, and cut each out as a square
+
+`find_faces` looks for faces, and `crop_face` cuts one out as a network wants to see it. This is Eileen Collins, the astronaut in scikit-image's sample photo by NASA:
+
+```python
+from skimage.data import astronaut
+from fer_fastai.faces import *
+
+face, = find_faces(astronaut())
+print(face, face.found, *face.points, sep='\n')
+crop_face(astronaut(), face.box)
+```
 
 Docs: https://fer-fastai.github.io/fer_fastai/faces.html.md"""
 

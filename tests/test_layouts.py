@@ -666,6 +666,15 @@ def test_list_with_missing_files(root):
     text = refused(root, 'labels.csv:30: there is no such file (and 1 more)')
     assert len(typed(text, root)["bad='skip'"]) == 28
 
+def test_list_that_is_no_table(root):
+    pictures(root, 'images/{i}.jpg', 14)
+    put(root/'labels.csv', 'path,emotion\n0.jpg,happy\n1.jpg,sad,and,more\n')
+    refused(root, 'labels.csv cannot be read as a CSV')
+
+def test_columns_that_are_no_splits():
+    df = pd.DataFrame(dict(emotion=np.arange(35) % 7, pixels=list(faces[:35]), access=['public', 'private', 'public', 'private', 'private']*7))
+    assert totals(df) == dict(train=28, valid=7)
+
 def test_list_beside_folders_of_emotions(root, capsys):
     "Folders of emotions count, and the list is said not to have been read"
     pictures(root, '{e}/{i}.jpg', 28)

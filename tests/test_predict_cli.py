@@ -1,5 +1,5 @@
 "`fer_predict` as it is called: photos, folders, broken files, and runs that are stopped; and a cluster"
-import re, resource, signal, subprocess, sys, time
+import os, re, resource, signal, subprocess, sys, time
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +97,21 @@ def test_list_goes_on(photo, tmp_path):
     begins = ['cut.jpg: the image is damaged', 'empty.jpg: the file is empty', 'empty: there are no images', 'none.jpg: there is no such file',
               'text.jpg is no image', f'{photo}: face 1', f'{photo}: face 2']
     for line,o in zip(out, begins): assert line.startswith(o)
+
+def test_video_in_a_folder(photo, tmp_path):
+    "It has a row that says who reads it, and stops nothing"
+    (tmp_path/'clip.MP4').write_bytes(b'\0\0\0\x18ftypmp42')
+    (tmp_path/'two.jpg').write_bytes(photo.read_bytes())
+    code,out,err = predict('.', cwd=tmp_path)
+    assert (code, err) == (0, '') and out[0] == 'clip.MP4 is a video: fer_video reads its faces' and len(out) == 3
+    assert predict('.', '--out', 'a.csv', '--draw', 'drawn', cwd=tmp_path)[0] == 0
+    assert 'fer_video' in table(tmp_path/'a.csv').error[0] and [o.name for o in (tmp_path/'drawn').iterdir()] == ['two.jpg']
+
+def test_home_and_addresses(photo, tmp_path):
+    (tmp_path/'two.jpg').write_bytes(photo.read_bytes())
+    assert len(predict('~/two.jpg', env=dict(os.environ, HOME=str(tmp_path)))[1]) == 2
+    for o in 'https://example.com/a.jpg', 'data:image/png;base64,' + 'A'*5000, 'rtsp://10.0.0.1/cam':
+        fails(o, message='is an address: download the picture')
 
 def test_options(photo, tmp_path):
     fails(photo, '--model', tmp_path/'none', message='there is no such model')
@@ -204,6 +219,34 @@ def test_killed_and_gone_on_with(thousand, whole, tmp_path, suffix):
     before = out.read_bytes()
     fails(*args, '--out', out, message=f'{out} is there already')
     assert out.read_bytes() == before
+
+def children(pid):
+    "The processes that a process has started"
+    lists = Path(f'/proc/{pid}/task').glob('*/children')
+    return [int(o) for path in lists for o in path.read_text().split()]
+
+@pytest.mark.skipif(not Path('/proc/self/task').exists(), reason='there is no /proc here')
+@pytest.mark.parametrize('sig', [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_no_process_stays(thousand, tmp_path, sig):
+    "Each core has a process of its own, and none of them outlives the command"
+    p = start(thousand, '--faces', 'crop', '--out', tmp_path/'a.csv')
+    while rows_done(f'{tmp_path}/a.csv.part') < 100: time.sleep(.01)
+    workers = children(p.pid)
+    assert len(workers) == min(len(os.sched_getaffinity(0)), 1000//32)*(len(os.sched_getaffinity(0)) > 1)
+    p.send_signal(sig)
+    p.communicate(timeout=30)
+    end = time.time() + 20
+    while any(Path(f'/proc/{o}').exists() for o in workers): assert time.time() < end; time.sleep(.05)
+
+def test_killed_process(thousand, tmp_path):
+    "One that the system ends, as for want of memory, is told of in a line, and the same command continues"
+    if len(os.sched_getaffinity(0)) < 2: pytest.skip('there is one core')
+    p = start(thousand, '--faces', 'crop', '--out', 'a.csv', cwd=tmp_path)
+    while rows_done(f'{tmp_path}/a.csv.part') < 100: time.sleep(.01)
+    os.kill(children(p.pid)[0], signal.SIGKILL)
+    err = p.communicate(timeout=60)[1]
+    assert p.returncode == 2 and err == 'error: a process that looked at photos was ended, perhaps for want of memory: start again\n'
+    assert predict(thousand, '--faces', 'crop', '--out', 'a.csv', cwd=tmp_path)[0] == 0 and len(table(tmp_path/'a.csv')) == 1000
 
 def test_killed_while_it_draws(thousand, tmp_path):
     out,args = tmp_path/'a.csv',(thousand/'a', '--faces', 'crop', '--draw', tmp_path/'drawn')

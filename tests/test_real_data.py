@@ -1,10 +1,12 @@
 "FER2013 itself, where the environment variable FER2013 names it in any form that `read_fer` takes"
 import os
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from fer_fastai.read import read_fer
+from fer_fastai.core import EMOTIONS, FERError
+from fer_fastai.read import majority, read_fer
 from fer_fastai.predict import FER
 from fer_fastai.train import train_fer
 
@@ -26,6 +28,16 @@ def test_written_and_read_again(form, tmp_path):
     if form == 'to_csv': assert again.fingerprint == data.fingerprint
     assert again.counts().equals(data.counts())
     assert sorted(o.tobytes() for o in again.images) == sorted(o.tobytes() for o in data.images)
+
+@pytest.mark.skipif('FERPLUS' not in os.environ, reason='the environment variable FERPLUS does not name a folder with fer2013.csv and fer2013new.csv')
+def test_votes():
+    "The majority by FER+'s rules, and the folder of Kaggle, which has another order, is refused"
+    folder = Path(os.environ['FERPLUS'])
+    data = read_fer(folder/'fer2013.csv', votes=folder/'fer2013new.csv')
+    assert data.counts().total.to_dict() == dict(train=25059, valid=3199, test=3152) and len(data.problems) == 35887 - 31410
+    both = read_fer(folder/'fer2013.csv', votes=folder/'fer2013new.csv', labels=EMOTIONS)
+    assert len(both) == 35887 and round((majority(both.votes) == both.df.emotion).mean(), 2) == .59
+    with pytest.raises(FERError, match='do not belong to these images'): read_fer(source, votes=folder/'fer2013new.csv')
 
 def test_it_learns(tmp_path):
     "A few epochs on a fifth of three emotions are better than calling every face happy, which is right for 46 %"
