@@ -9,7 +9,7 @@ __all__ = ['fer_preprocess', 'TensorFace', 'PILFace', 'GetFace', 'GetLabel', 'fe
            'WeightedFaceDL', 'fer_dls', 'empty_dls']
 
 # %% ../nbs/15_loaders.ipynb #11e18d55
-from functools import cached_property, partial
+from functools import cached_property
 from multiprocessing.context import get_spawning_popen
 from pathlib import Path
 
