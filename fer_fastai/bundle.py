@@ -62,13 +62,13 @@ def _names(o): return isinstance(o, list) and all(isinstance(v, str) for v in o)
 
 def _sums(o):
     "Whether these are checksums of files in the bundle itself"
-    def ok(k, v): return isinstance(v, str) and k == Path(k).name and k not in ('', '..')
-    return isinstance(o, dict) and all(ok(k, v) for k,v in o.items())
+    if not isinstance(o, dict): return False
+    return all(isinstance(v, str) and k == Path(k).name and k not in ('', '..') for k,v in o.items())
 
 def _check_config(path, config):
     "Raise a `FERError` for the first field of config.json that cannot be"
-    kinds = dict(format=lambda o: isinstance(o, int), labels=_names, files=_sums,
-                 preprocess=lambda o: isinstance(o, dict))
+    kinds = dict(format=lambda o: isinstance(o, int), labels=_names,
+                 preprocess=lambda o: isinstance(o, dict), files=_sums)
     for k,ok in kinds.items():
         if not isinstance(config, dict) or k not in config:
             raise FERError(f'{path}: there is no "{k}" in it, so this is no model of fer_fastai')

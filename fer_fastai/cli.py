@@ -134,7 +134,8 @@ def fer_train(
 def _lines(found):
     "What there is to say about one photo"
     note = f' ({found.note})' if found.note else ''
-    if not found: return [found.error or f'{found.file}{note}: no face']
+    if found.error: return [found.error]
+    if not found: return [f'{found.file}: {found.note}' if 'no face' in found.note else f'{found.file}{note}: no face']
     res = []
     for i,o in enumerate(found):
         where = '' if o.box is None else ' at {:g},{:g} {:g}x{:g}'.format(*o.box)
@@ -152,8 +153,9 @@ def _stream(photos):
 
 def _said(out, s):
     "What a run into a table did, in one line"
+    hint = '' if s['faces'] else '; if the photos are faces already, use --faces crop'
     return (f'{out}: {s["files"]:,} files, {s["faces"]:,} faces, {s["unreadable"]:,} unreadable; '
-            f'{s["new_files"]:,} files in {s["seconds"]:.1f} s, {s["new_faces"]/s["seconds"]:.1f} faces/s')
+            f'{s["new_files"]:,} files in {s["seconds"]:.1f} s, {s["new_faces"]/s["seconds"]:.1f} faces/s{hint}')
 
 # %% ../nbs/40_cli.ipynb #ca136e9b
 @call_parse

@@ -45,8 +45,9 @@ def _bars(d, face, top, y, size):
     for i,(name,p) in enumerate(top):
         mid = y + (i+.5)*line
         d.text((pad, mid), name, (225, 228, 234), small, 'lm')
-        d.rectangle((x, mid - .2*size, x+bar, mid + .2*size), (58, 62, 72))
-        d.rectangle((x, mid - .2*size, x + max(1, p*bar), mid + .2*size), (170, 176, 188) if i else face_color(face))
+        color = (170, 176, 188) if i else face_color(face)
+        for length,fill in (bar, (58, 62, 72)), (max(1, p*bar), color):
+            d.rectangle((x, mid - .2*size, x + length, mid + .2*size), fill)
     return x + bar + pad,y + len(top)*line + pad/2
 
 def _sign(face, size, n=None):
@@ -69,7 +70,7 @@ def _sign(face, size, n=None):
 
 # %% ../nbs/31_draw.ipynb #613a1806
 def _near(size, box, picture, gap):
-    "Places (x, y, width, height) beside a box for something of this size: over its foot, right, left, below, above"
+    "Places (x, y, width, height) for something of this size: over the foot of a box, and around it"
     (w,h),(x,y,bw,bh) = size,box
     mid,foot,right,under = x + (bw-w)//2,y+bh-h,x+bw+gap,y+bh+gap
     ways = [(mid, foot-gap), (right, y), (x-gap-w, y), (x, under), (mid, under), (x, y-gap-h), (mid, y-gap-h),
@@ -88,7 +89,7 @@ def _centre(box): return box[0] + box[2]/2,box[1] + box[3]/2
 def _far(size, box, picture, taken, gap):
     "The nearest free place around a box, None if there is none"
     (w,h),(bw,bh),(cx,cy) = size,box[2:],_centre(box)
-    far,turn = np.meshgrid(np.arange(2*gap, .5*max(picture), gap), np.linspace(0, 2*np.pi, 24, endpoint=False), indexing='ij')
+    far,turn = np.meshgrid(np.arange(2*gap, .5*max(picture), gap), np.arange(24)*np.pi/12, indexing='ij')
     x = (cx + np.cos(turn)*((bw + w)/2 + far) - w/2).ravel().round()
     y = (cy + np.sin(turn)*((bh + h)/2 + far) - h/2).ravel().round()
     free = (x >= 0) & (y >= 0) & (x+w <= picture[0]) & (y+h <= picture[1])
@@ -117,7 +118,8 @@ def _find_place(face, box, others, picture, letters, crowd):
             sign = _sign(face, letters, n)
         place,free = _best(sign, box, others, picture, gap)
         if free and _fits(sign, picture): return sign,place,crowd
-    if face.box is not None and (away := _far(sign.size, box, picture, [box, *others], gap)): return sign,away,True
+    away = _far(sign.size, box, picture, [box, *others], gap) if face.box is not None else None
+    if away: return sign,away,True
     return (sign,place,False) if not any(overlap(place, o) for o in others) else None
 
 # %% ../nbs/31_draw.ipynb #31d0aa0c
@@ -136,7 +138,8 @@ def _rounded(size, radius, width):
     "A mask with an outline that has smooth corners"
     k = 3 if max(size) < 1000 else 1
     big = Image.new('L', [o*k for o in size])
-    ImageDraw.Draw(big).rounded_rectangle((0, 0, big.width-1, big.height-1), k*radius, outline=255, width=k*width)
+    place = (0, 0, big.width-1, big.height-1)
+    ImageDraw.Draw(big).rounded_rectangle(place, k*radius, outline=255, width=k*width)
     return big.reduce(k)
 
 def _edge(box, point):

@@ -43,7 +43,7 @@ class Face:
     score:float = None # its probability
     probs:dict = field(default_factory=dict) # label to probability, in the order of the labels
     found:float = None # how sure the detector is that this is a face, from 0 to 1, if it says so
-    points:tuple = None # (x, y) of the right eye, left eye, nose, right and left corner of the mouth, if the detector gives them
+    points:tuple = None # (x, y) of the eyes, the nose and the mouth's corners, the person's right ones first, if the detector gives them
 
     def top(self,
         k=3 # how many
@@ -142,7 +142,8 @@ _heads = dict(cls=1, obj=1, bbox=4, kps=10) # what YuNet says about a place, and
 def _units():
     "Name, channels in and channels out of each pair of convolutions"
     yield 'backbone__model0_dp', 16, 16
-    for i,(a,b) in enumerate(_stages, 1): yield from [(f'backbone__model{i}_dp1', a, a), (f'backbone__model{i}_dp2', a, b)]
+    for i,(a,b) in enumerate(_stages, 1):
+        yield from [(f'backbone__model{i}_dp1', a, a), (f'backbone__model{i}_dp2', a, b)]
     for i in range(3): yield f'neck__lateral_convs__{i}', 64, 64
     for k,n in _heads.items(): yield from [(f'bbox_head__multi_level_{k}__{i}', 64, n) for i in range(3)]
 
@@ -150,7 +151,8 @@ def _arrays():
     "Name and length of each array of weights"
     yield from [('backbone__model0_pw_weight', 16*32), ('backbone__model0_pw_bias', 16)]
     for name,a,b in _units():
-        yield from [(f'{name}_pw_weight', a*b), (f'{name}_pw_bias', b), (f'{name}_dw_weight', 9*b), (f'{name}_dw_bias', b)]
+        lengths = dict(pw_weight=a*b, pw_bias=b, dw_weight=9*b, dw_bias=b)
+        yield from [(f'{name}_{k}', n) for k,n in lengths.items()]
 
 # %% ../nbs/30_faces.ipynb #30fa000d
 _known = '355c74a38e21af039f49d0bde7a4d9fe04a2b633695994e0dce30fbc2a187bfa' # SHA-256 of all of them
@@ -184,7 +186,8 @@ class _Graph:
 
     def conv(self, x, name, form, **how):
         w,b = (self.weights[f'{name}_{o}'] for o in ('weight', 'bias'))
-        return self.add('Conv', x, self.constant(f'{name}_weight', form(w)), self.constant(f'{name}_bias', b), **how)
+        w,b = self.constant(f'{name}_weight', form(w)),self.constant(f'{name}_bias', b)
+        return self.add('Conv', x, w, b, **how)
 
     def unit(self, x, name, relu=True):
         a,b = next(o[1:] for o in _units() if o[0] == name)
@@ -211,7 +214,8 @@ def neck(self:_Graph, sizes):
     twice = self.constant('twice', np.float32([1, 1, 2, 2]))
     for i in 2, 1:
         sizes[i] = self.unit(sizes[i], f'neck__lateral_convs__{i}')
-        large = self.add('Resize', sizes[i], '', twice, mode='nearest', nearest_mode='floor', coordinate_transformation_mode='asymmetric')
+        large = self.add('Resize', sizes[i], '', twice, mode='nearest', nearest_mode='floor',
+                         coordinate_transformation_mode='asymmetric')
         sizes[i-1] = self.add('Add', sizes[i-1], large)
     return [self.unit(sizes[0], 'neck__lateral_convs__0'), *sizes[1:]]
 
@@ -221,7 +225,8 @@ def heads(self:_Graph, sizes):
     for k,n in _heads.items():
         shape = self.constant(f'shape_{k}', np.int64([1, -1, n]))
         for i,x in enumerate(sizes):
-            x = self.add('Transpose', self.unit(x, f'bbox_head__multi_level_{k}__{i}', relu=False), perm=[0, 2, 3, 1])
+            x = self.unit(x, f'bbox_head__multi_level_{k}__{i}', relu=False)
+            x = self.add('Transpose', x, perm=[0, 2, 3, 1])
             x = self.add('Sigmoid', x) if n == 1 else x
             yield self.add('Reshape', x, shape, name=f'{k}_{8 << i}'), n
 
@@ -235,10 +240,11 @@ def yunet_onnx(
     if weights is None: return None
     from onnx import TensorProto, helper
     g = _Graph(weights)
-    outs = [helper.make_tensor_value_info(o, TensorProto.FLOAT, [1, None, n]) for o,n in g.heads(g.neck(g.backbone()))]
-    takes = [helper.make_tensor_value_info('input', TensorProto.FLOAT, [1, 3, 'height', 'width'])]
-    graph = helper.make_graph(g.nodes, 'yunet', takes, outs, g.constants)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid('', 13)], ir_version=8).SerializeToString()
+    floats = partial(helper.make_tensor_value_info, elem_type=TensorProto.FLOAT)
+    gives = [floats(o, shape=[1, None, n]) for o,n in g.heads(g.neck(g.backbone()))]
+    graph = helper.make_graph(g.nodes, 'yunet', [floats('input', shape=[1, 3, 'height', 'width'])], gives, g.constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 13)], ir_version=8)
+    return model.SerializeToString()
 
 # %% ../nbs/30_faces.ipynb #30fa0014
 _yunet_url = ('https://media.githubusercontent.com/media/opencv/opencv_zoo/47534e27c9851bb1128ccc0102f1145e27f23f98/'
@@ -255,7 +261,8 @@ def fetch_yunet(
     try:
         with urllib.request.urlopen(url, timeout=timeout) as r: data = r.read()
     except (OSError, http.client.HTTPException) as e: # no answer, or one that was cut off
-        raise FERError(f'YuNet could not be fetched from {shorten(url)} ({shorten(getattr(e, "reason", e), 60)})') from e
+        why = shorten(getattr(e, 'reason', e), 60)
+        raise FERError(f'YuNet could not be fetched from {shorten(url)} ({why})') from e
     if hashlib.sha256(data).hexdigest() != _yunet_sum:
         raise FERError(f'{shorten(url)} gave another file than YuNet: its checksum differs')
     with atomic(path) as tmp: tmp.write_bytes(data)
@@ -266,7 +273,8 @@ class _YuNet:
     "YuNet, ready to run"
     def __init__(self, source):
         self.session = onnx_session(source, threads=1)
-        names,gives = [f'{k}_{o}' for k in _heads for o in (8, 16, 32)],[o.name for o in self.session.get_outputs()]
+        names = [f'{k}_{o}' for k in _heads for o in (8, 16, 32)]
+        gives = [o.name for o in self.session.get_outputs()]
         if set(names) - set(gives):
             raise FERError(f'{shorten(source, 60)} is not YuNet: it gives {shorten(", ".join(gives), 60)}')
         shape = self.session.get_inputs()[0].shape[2:]
@@ -330,7 +338,8 @@ def _search(net, img, side, least, border=0.):
 
 # %% ../nbs/30_faces.ipynb #30fa001c
 def _as_face(row):
-    return Face(tuple(round(o) for o in row[:4]), found=round(row[4], 3), points=tuple(zip(*[[round(o, 1) for o in row[i::2]] for i in (5, 6)])))
+    box,score,points = row[:4],row[4],[round(o, 1) for o in row[5:]]
+    return Face(tuple(map(round, box)), found=round(score, 3), points=tuple(zip(points[::2], points[1::2])))
 
 def _yunet(img, min_size, score, net):
     "The faces that YuNet finds"
@@ -346,11 +355,13 @@ _mine = threading.local() # a cascade serves one thread at a time, so each threa
 def _cascade(name):
     import cv2
     known = vars(_mine)
-    if name not in known: known[name] = cv2.CascadeClassifier(str(Path(cv2.data.haarcascades)/f'haarcascade_{name}.xml'))
+    if name not in known:
+        known[name] = cv2.CascadeClassifier(str(Path(cv2.data.haarcascades)/f'haarcascade_{name}.xml'))
     return known[name]
 
 def _hits(name, gray, least, scale, neighbors):
-    return np.reshape(_cascade(name).detectMultiScale(gray, scale, neighbors, minSize=(least, least)), (-1, 4))
+    boxes = _cascade(name).detectMultiScale(gray, scale, neighbors, minSize=(least, least))
+    return np.reshape(boxes, (-1, 4))
 
 # %% ../nbs/30_faces.ipynb #30fa001d
 def _distinct(boxes):
@@ -365,7 +376,8 @@ def _haar(img, min_size, score):
     "The faces that the cascades find"
     least = max(24, (min_size or .05)*min(img.size))
     k = min(1, 30/least) # the smallest face has 24 to 30 pixels
-    small = img.convert('L').resize([max(1, round(o*k)) for o in img.size], Image.Resampling.BILINEAR, reducing_gap=2)
+    size = [max(1, round(o*k)) for o in img.size]
+    small = img.convert('L').resize(size, Image.Resampling.BILINEAR, reducing_gap=2)
     gray,n = np.asarray(ImageOps.autocontrast(small, cutoff=1)),round(least*k)
     front = _hits('frontalface_alt2', gray, n, 1.1, 4)
     side = _hits('profileface', gray, n, 1.15, 6)
@@ -379,11 +391,12 @@ def _haar(img, min_size, score):
 @cache
 def _own_yunet(path):
     "YuNet from a file that the user has"
-    if not Path(path).expanduser().is_file(): raise FERError(f'{shorten(path)}: there is no such file of a detector')
-    if sha256(Path(path).expanduser()) != _yunet_sum:
+    file = Path(path).expanduser()
+    if not file.is_file(): raise FERError(f'{shorten(path)}: there is no such file of a detector')
+    if sha256(file) != _yunet_sum:
         raise FERError(f'{shorten(path)} is not face_detection_yunet_2023mar.onnx, its checksum differs: '
                        'get the file from github.com/opencv/opencv_zoo, or give a function')
-    return _YuNet(Path(path).expanduser())
+    return _YuNet(file)
 
 @cache
 def _our_yunet(): return _YuNet(yunet_onnx() or fetch_yunet())
@@ -393,8 +406,8 @@ def default_detector()->str: # 'yunet', or 'haar' if YuNet cannot be had
     "Choose the best detector that this machine has"
     try: _our_yunet()
     except FERError as e:
-        warnings.warn(f"{shorten(e, 150)}: OpenCV's cascades look for faces instead and find 2 of 3 that YuNet finds. "
-                      'Download that file, and pass its path as detector', stacklevel=2)
+        warnings.warn(f"{shorten(e, 150)}: OpenCV's cascades look for faces instead and find 2 of 3 that YuNet "
+                      'finds. Download that file, and pass its path as detector', stacklevel=2)
         return 'haar'
     return 'yunet'
 
@@ -409,7 +422,8 @@ def detector_name(
         return f'{detector_name(detector.func)}({how})'
     if callable(detector): return getattr(detector, '__qualname__', type(detector).__name__)
     if not isinstance(detector, (str, Path)):
-        raise FERError(f'detector={shorten(repr(detector), 60)}: give yunet, haar, an ONNX file of YuNet, or a function')
+        raise FERError(f'detector={shorten(repr(detector), 60)}: '
+                       'give yunet, haar, an ONNX file of YuNet, or a function')
     path = Path(detector)
     return path.name if path.suffix == '.onnx' else check_name('detector', str(detector), ('yunet', 'haar'))
 
@@ -428,7 +442,8 @@ def _asked(img, score, detector):
     "The faces that a function finds"
     found = detector(np.asarray(img.convert('RGB')))
     try: found = as_faces(found, img.size)
-    except FERError as e: raise FERError(f'the detector {detector_name(detector)} does not give faces: {e}') from None
+    except FERError as e:
+        raise FERError(f'the detector {shorten(detector_name(detector), 60)} does not give faces: {e}') from None
     return [o for o in found if o.found is None or score is None or o.found >= score]
 
 # %% ../nbs/30_faces.ipynb #30fa0022
@@ -441,8 +456,8 @@ def _looker(detector):
 
 def find_faces(
     img, # as `open_image` takes it
-    detector=None, # 'yunet', 'haar', the ONNX file of YuNet, or a function from an RGB array to boxes or a list of `Face`; None for the best one here
-    min_size=None, # side of the smallest face to look for, as a share of the shorter side of `img`; None for what suits the detector
+    detector=None, # 'yunet', 'haar', YuNet's ONNX file, or a function from an RGB array to boxes; None for the best here
+    min_size=None, # side of the smallest face, as a share of the shorter side of `img`; None for what suits the detector
     score=None # least score of a face, from 0 to 1, for detectors that give one; None for 0.65
 )->list: # of `Face`, largest first
     "Find the faces in a picture"
@@ -455,11 +470,12 @@ def find_faces(
 def detect(
     img, # as `open_image` takes it
     detector=None, # as `find_faces` takes it
-    min_size=None, # side of the smallest face to look for, as a share of the shorter side of `img`; None for what suits the detector
+    min_size=None, # side of the smallest face, as a share of the shorter side of `img`; None for what suits the detector
     score=None # least score of a face, from 0 to 1; None for 0.65
 )->np.ndarray: # shape (faces, 4): x, y, width, height in pixels of the upright picture, largest first
     "Find the boxes of the faces in a picture"
-    return np.reshape([o.box for o in find_faces(img, detector, min_size, score)] or np.zeros((0, 4), int), (-1, 4))
+    found = find_faces(img, detector, min_size, score)
+    return np.array([o.box for o in found]) if found else np.zeros((0, 4), int)
 
 # %% ../nbs/30_faces.ipynb #e59499fc
 def tilt(

@@ -165,7 +165,8 @@ class _Crew:
     def close(self):
         for o in self.all: o.kill()
         for o in self.all:
-            for f in (o.stdin, o.stdout): f.close()
+            with suppress(OSError): o.stdin.close() # what was not sent yet goes nowhere
+            o.stdout.close()
             o.wait()
 
 # %% ../nbs/33_folders.ipynb #1dd4b039

@@ -246,7 +246,7 @@ class Preprocess:
         if len(self.mean) != len(self.std):
             raise FERError(f'Preprocess: there are {len(self.mean)} means and {len(self.std)} standard deviations')
         if len(self.mean) not in ((1, 3) if self.mode == 'L' else (3,)):
-            raise FERError(f'Preprocess: {self.mode!r} images and {len(self.mean)} channels do not go together: '
+            raise FERError(f'Preprocess: {self.mode!r} images and {len(self.mean)} channels do not fit: '
                            'gray images have 1 or 3, RGB has 3')
 
     @property

@@ -49,26 +49,28 @@ class FER:
     "A predictor of facial expressions"
     def __init__(self,
         model=None, # as `Bundle` takes it; None for the model that ships with the package
-        detector=None, # as `find_faces` takes it: 'yunet', 'haar', a file, or a function from an RGB array to boxes; None for the best one here
+        detector=None, # 'yunet', 'haar', or what else `find_faces` takes; None for the best one here
         threads=None # of the CPU, for the network; None for as many as it has cores
     ):
         if detector is not None: detector_name(detector)
         self.bundle,self.detector = Bundle(model),detector
-        self.config,self.labels,self.pre,self.path = self.bundle.config,self.bundle.labels,self.bundle.pre,self.bundle.onnx
+        self.config,self.labels,self.pre = self.bundle.config,self.bundle.labels,self.bundle.pre
+        self.path = self.bundle.onnx
         self.session = onnx_session(self.path, threads)
         _check_net(self.session, self.labels, self.pre, self.path)
 
     def __repr__(self):
-        how = f'{self.pre.mode}, {self.pre.size} x {self.pre.size} px; faces by {detector_name(self.detector)}'
-        return f'FER({", ".join(self.labels)}; {how})'
+        side,detector = self.pre.size,detector_name(self.detector)
+        return f'FER({", ".join(self.labels)}; {self.pre.mode}, {side} x {side} px; faces by {detector})'
 
 # %% ../nbs/32_predict.ipynb #47a04e22
 _bs = 64 # faces in one run of the network
 
 def _ready(crops, pre):
     "Whether `crops` are an array of faces in the size and mode of `pre`"
-    return isinstance(crops, np.ndarray) and crops.dtype == np.uint8 and crops.shape[1:3] == (pre.size, pre.size) and (
-        crops.ndim == 3 and pre.mode == 'L' or crops.ndim == 4 and crops.shape[3] == len(pre.mode))
+    if not isinstance(crops, np.ndarray) or crops.dtype != np.uint8: return False
+    if crops.shape[1:3] != (pre.size, pre.size): return False
+    return crops.ndim == 3 and pre.mode == 'L' or crops.ndim == 4 and crops.shape[3] == len(pre.mode)
 
 def _as_input(crops, pre):
     "uint8, shape (faces, channels of `pre.mode`, size, size)"
@@ -85,8 +87,9 @@ def _run(self:FER, x, tta):
 
 # %% ../nbs/32_predict.ipynb #32fa0004
 def _is_many(x):
-    if not hasattr(x, '__array__') or isinstance(x, Image.Image): # lists, generators; but not paths, bytes, files
-        return hasattr(x, '__iter__') and not isinstance(x, (str, bytes, bytearray, memoryview, Image.Image)) and not hasattr(x, 'read')
+    "Whether these are many pictures, and not a single one"
+    if isinstance(x, (str, bytes, bytearray, memoryview, Image.Image)) or hasattr(x, 'read'): return False
+    if not hasattr(x, '__array__'): return hasattr(x, '__iter__')
     if len(x.shape) != 3: return len(x.shape) == 4 or x.ndim == 1 and x.dtype == object
     first = hasattr(x, 'detach') and x.shape[0] in (1, 3, 4) # channels of a tensor
     return not first and x.shape[2] not in (1, 3, 4)
@@ -100,19 +103,22 @@ def _as_array(x):
 # %% ../nbs/32_predict.ipynb #32fa0005
 @patch
 def probs(self:FER,
-    crops, # array of faces, shape (n, height, width) or with 1 or 3 channels at the end; or a list of images as `open_image` takes them
+    crops, # array of shape (n, height, width), with 1 or 3 channels at the end if any; or a list of images
     tta=False # take the mean of each face and its mirror image
 )->np.ndarray: # float32, shape (n, labels)
     "Compute calibrated probabilities of faces that are cropped already"
     if not _is_many(crops):
-        what = f'crops of shape {tuple(crops.shape)}' if hasattr(crops, 'shape') else f'{shorten(repr(crops), 60)}'
+        what = f'crops of shape {tuple(crops.shape)}' if hasattr(crops, 'shape') else shorten(repr(crops), 60)
         raise FERError(f'{what}: probs takes many faces; for a single one, give [face]')
     crops = _as_array(crops) if hasattr(crops, 'shape') else list(crops)
     parts = [self._run(_as_input(crops[i:i+_bs], self.pre), tta) for i in range(0, len(crops), _bs)]
     return np.concatenate(parts) if parts else np.zeros((0, len(self.labels)), np.float32)
 
 # %% ../nbs/32_predict.ipynb #32fa0006
-def _file(x): return str(x) if isinstance(x, (str, Path)) else getattr(x, 'filename', None) or getattr(x, 'name', None)
+def _file(x):
+    "The name of a picture's file, None if it has none"
+    if isinstance(x, (str, Path)): return str(x)
+    return getattr(x, 'filename', None) or getattr(x, 'name', None)
 
 @patch
 def _boxed(self:FER, img, face, tta):
@@ -148,7 +154,7 @@ def _find(self:FER, x, faces, tta):
 @patch
 def find(self:FER,
     x, # a picture as `open_image` takes it
-    faces='detect', # 'detect'; 'crop' if the whole picture is one face; or boxes of shape (faces, 4), or a list of `Face`
+    faces='detect', # 'detect'; 'crop' if the whole picture is one face; or boxes, or a list of `Face`
     tta=False # six views of each face, of which `score` takes the mean
 )->Faces: # not scored yet; a picture that cannot be read has no faces and says why in `error`
     "Find the faces of a picture, and prepare them for the network"
@@ -191,8 +197,8 @@ def score(self:FER,
 # %% ../nbs/32_predict.ipynb #afbdb15e
 @patch
 def __call__(self:FER,
-    x, # a picture as `open_image` takes it; or many: a list, a generator, an array of shape (n, height, width)
-    faces='detect', # 'detect'; 'crop' if the whole picture is one face; or boxes of shape (faces, 4), for many pictures a list of boxes for each
+    x, # a picture as `open_image` takes it; or many: a list, a generator, an array (n, height, width)
+    faces='detect', # 'detect'; 'crop' if the whole picture is one face; or boxes (faces, 4), for many pictures a list of them
     tta=False # take the mean of six views of each face
 )->Faces: # the faces of a picture, largest first if they are detected; for many pictures a list of `Faces`
     "Predict the expressions in a picture, or in many"
@@ -207,7 +213,8 @@ def __call__(self:FER,
             return [Faces([self._face(Face(), o)]) for o in self.probs(x, tta).tolist()]
         return list(self.score(self.find(o, faces, tta) for o in x))
     x = list(x)
-    if len(x) != len(faces): raise FERError(f'there are {len(x)} pictures and boxes for {len(faces)}: give boxes for each')
+    if len(x) != len(faces):
+        raise FERError(f'there are {len(x)} pictures and boxes for {len(faces)}: give boxes for each')
     return list(self.score(self.find(o, boxes, tta) for o,boxes in zip(x, faces)))
 
 # %% ../nbs/32_predict.ipynb #bab806da
@@ -221,7 +228,7 @@ def frame(self:FER,
     images, # many pictures, or one, as `FER` takes them
     faces='detect', # as above
     tta=False # take the mean of six views of each face
-): # DataFrame: file (its number if it has no name), face, x, y, w, h, found, points, emotion, score, a column for each label, error, note
+): # DataFrame with `columns`; a picture without a file's name is called by its number
     "Make a table with a row for each face, and for each picture without one"
     import pandas as pd
     if not _is_many(images): images,faces = [images],faces if isinstance(faces, str) else [faces]

@@ -59,6 +59,11 @@ def table(path):
     read = {'.csv': pd.read_csv, '.parquet': pd.read_parquet, '.jsonl': lambda o: pd.read_json(o, lines=True)}[path.suffix]
     return (df := read(path)).assign(**{o: df[o].astype(object).fillna('') for o in ('error', 'note')})
 
+def same(a, b):
+    "Tables are equal; what no detector has said is None in memory and NaN in a file"
+    a,b = [o.assign(found=o.found.astype(float), points=o.points.astype(object).fillna('')) for o in (a, b)]
+    pd.testing.assert_frame_equal(a, b, check_dtype=False, rtol=0, atol=1e-4)
+
 # A few photos
 
 def test_photo(photo):
@@ -106,6 +111,20 @@ def test_video_in_a_folder(photo, tmp_path):
     assert (code, err) == (0, '') and out[0] == 'clip.MP4 is a video: fer_video reads its faces' and len(out) == 3
     assert predict('.', '--out', 'a.csv', '--draw', 'drawn', cwd=tmp_path)[0] == 0
     assert 'fer_video' in table(tmp_path/'a.csv').error[0] and [o.name for o in (tmp_path/'drawn').iterdir()] == ['two.jpg']
+
+def test_crops(tmp_path):
+    "Small square pictures without a face are probably crops, and the hint works when it is typed"
+    for i in range(2): Image.fromarray(np.random.default_rng(i).integers(0, 255, (48, 48), dtype=np.uint8)).save(tmp_path/f'{i}.png')
+    code,out,err = predict('.', cwd=tmp_path)
+    assert (code, err) == (0, '') and out[0] == '0.png: no face found; if this small picture is a face already, use --faces crop'
+    assert predict('.', '--out', 'a.csv', cwd=tmp_path)[1][0].endswith('; if the photos are faces already, use --faces crop')
+    assert [o.startswith(f'{i}.png: face 1 of 1: ') for i,o in enumerate(predict('.', '--faces', 'crop', cwd=tmp_path)[1])] == [True]*2
+
+def test_detectors(photo, tmp_path):
+    fails(photo, '--detector', 'yunett', message="unknown detector 'yunett': did you mean 'yunet'?")
+    for o in 'yunet', 'haar':
+        assert predict(photo, '--detector', o, '--out', f'{o}.csv', cwd=tmp_path)[0] == 0
+        assert table(tmp_path/f'{o}.csv').note.tolist() == [f'faces by {o}']*2
 
 def test_home_and_addresses(photo, tmp_path):
     (tmp_path/'two.jpg').write_bytes(photo.read_bytes())
@@ -185,7 +204,7 @@ def test_thousand(thousand, whole):
     assert ((df.error != '') == df.emotion.isna()).all()
     kinds = df.error.str.extract('(is empty|is no image|is damaged)')[0].value_counts()
     assert kinds.to_dict() == {'is empty': 10, 'is no image': 10, 'is damaged': 10} and (df.error != '').sum() == 30
-    pd.testing.assert_frame_equal(df.iloc[:60], FER().frame(files[:60], faces='crop'), check_dtype=False, rtol=0, atol=1e-4)
+    same(df.iloc[:60], FER().frame(files[:60], faces='crop'))
     assert not list(thousand.glob('whole.csv.*')) and not list(thousand.glob('.tmp-*'))
 
 def rows_done(out):
@@ -299,4 +318,4 @@ def test_ray(thousand, tmp_path, monkeypatch):
         with pytest.raises(FERError, match='is there already'): predict_ray(files, tmp_path/'out')
     finally: ray.shutdown()
     assert len(list((tmp_path/'out').glob('*.parquet'))) > 1 and [o.name for o in tmp_path.iterdir()] == ['out']
-    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path/'out'), FER().frame(files, faces='crop'), check_dtype=False, rtol=0, atol=1e-4)
+    same(pd.read_parquet(tmp_path/'out'), FER().frame(files, faces='crop'))
