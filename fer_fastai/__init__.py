@@ -33,6 +33,7 @@ Modules:
 - `fer_fastai.read`: Read faces with their emotions and splits, in whatever form you have them
 - `fer_fastai.recipes`: Every choice of a training run, under a name and as plain data
 - `fer_fastai.sample`: Drawn faces: a data set that needs no download
+- `fer_fastai.train`: Train a classifier of facial expressions with one call, and find everything about it in one folder
 - `fer_fastai.tune`: Search for the settings of a recipe, on all cores of a machine or on a whole cluster
 - `fer_fastai.video`: Expressions over time: the faces of a video or a camera, followed from frame to frame"""
 

@@ -183,7 +183,7 @@ def check_model(
         raise FERError(f'{arch} has no weights from ImageNet: leave out pretrained (pretrained=False); '
                        'a recipe can start from a trained model, start=')
     for k,wrong in dict(head=head is not None and fixed_head(arch), pool=pool is not None).items():
-        if wrong: raise FERError(f'{arch} has a head of its own: leave out {k} ({k}=None)')
+        if wrong: raise FERError(f'{arch} has its own head: leave out {k} ({k}=None)')
 
 # %% ../nbs/20_models.ipynb #9f629da4
 def fer_model(

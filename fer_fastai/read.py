@@ -784,7 +784,7 @@ def _yolo_names(src):
 def _yolo_label(path):
     "The class in YOLO's text file of an image and '', or '' and what is wrong"
     boxes = [o.split() for o in path.read_text(errors='replace').splitlines() if o.strip()]
-    if len(boxes) != 1: return '', f'it has {len(boxes)} faces with a box: crop each face to a picture of its own'
+    if len(boxes) != 1: return '', f'it has {len(boxes)} faces with a box: crop each face to its own picture'
     try: number, size = str(int(boxes[0][0])), float(boxes[0][3])*float(boxes[0][4])
     except (ValueError, IndexError): return '', f'its label is {" ".join(boxes[0])[:30]!r}, not a class and a box'
     return (number, '') if size >= .4 else ('', f'its face fills {size:.0%} of the picture: crop the faces first')
@@ -797,7 +797,7 @@ def _read_yolo(src):
     meant, used = _yolo_names(src)
     labels, bad = zip(*[_yolo_label(src.root/found[o]) if o in found else ('', 'it has no label') for o in src.images])
     df = _table(src.images, [meant.get(o, o) for o in labels], [_role_above(o) for o in src.images], bad)
-    doubt = '' if meant else 'YOLO numbers the classes of each set anew, and there is no data.yaml'
+    doubt = '' if meant else 'YOLO numbers the classes of each set in another way, and there is no data.yaml'
     return _in_tree(src, df, used=(*found.values(), *used), doubt=doubt)
 
 # %% ../nbs/12_read.ipynb #7d000068

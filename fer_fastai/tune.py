@@ -1,6 +1,6 @@
 """Search for the settings of a recipe, on all cores of a machine or on a whole cluster
 
-Which learning rate suits your faces, and how large should a batch be? `tune_fer` tries settings of a recipe and tells you which of them is best on the validation split. A space says what may be tried. Here are six settings of `fer48`, on a part of the drawn faces:
+Which learning rate suits your faces, and how large should a batch be? `tune_fer` tries settings of a recipe and tells you which of them is best on the validation split. The `space` says what may be tried. Here are six settings of `fer48`, on a part of the drawn faces:
 
 ```python
 from ray import tune
@@ -105,7 +105,7 @@ def _author_space(arch):
 
 # %% ../nbs/27_tune.ipynb #9e872629
 class Search(Run):
-    "A search in a folder: what is tried, and what came of it"
+    "A search in a folder: what is tried, and the results"
     kind,files,last = 'search',('search.json',),'trials.csv'
     resumable = True # a finished one gives its results again
     contents = {'trials.csv': 'a row for each trial', 'search.json': 'recipe, space, data and versions',
@@ -138,7 +138,7 @@ def _state(self:Search):
 
 # %% ../nbs/27_tune.ipynb #540d13ee
 def _reached(rows):
-    "What a history comes to"
+    "What a trial has reached by its history"
     best = max(rows, key=lambda o: o['accuracy'])
     return dict(accuracy=best['accuracy'], valid_loss=best['valid_loss'], epochs=len(rows),
                 seconds=round(sum(o['time'] for o in rows), 2), finished=False)
@@ -206,7 +206,7 @@ def fit(self:Search,
 ): # Ray's results, one for each trial
     "Train the trials, or those that an interrupted search has left"
     from ray import tune
-    recipe = replace(self.recipe, colorize=None) # it is done, and not every colorizer can be pickled
+    recipe = replace(self.recipe, colorize=None) # the faces are coloured already, and not every colorizer can be pickled
     known = dict(data=data, recipe=recipe, out=str(self.path), cwd=os.getcwd())
     needs = resources or dict(cpu=1, gpu=0.25*torch.cuda.is_available())
     trial = tune.with_resources(tune.with_parameters(_trial, **known), needs)

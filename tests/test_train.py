@@ -148,7 +148,7 @@ mistakes = dict(
     size=(dict(augment={'aug_transforms': {'size': 96}}), 'augment aug_transforms: size=96, and the network takes 48 px'),
     imagenet=(dict(pretrained=True), 'fer48 has no weights from ImageNet'),
     head=(dict(arch='resnet18', head=[0]), 'head=0: it must be a whole number of at least 1'),
-    own_head=(dict(pool='max'), 'fer48 has a head of its own: leave out pool'),
+    own_head=(dict(pool='max'), 'fer48 has its own head: leave out pool'),
     too_deep=(dict(arch='alexnet'), 'alexnet does not take images of 48 px'),
     fixed_size=(dict(arch='vit_tiny_patch16_224', size=96), 'vit_tiny_patch16_224 takes images of 224 px only'),
     class_weights=(dict(class_weights={'contempt': 2}), "unknown class in class_weights 'contempt'"),

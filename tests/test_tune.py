@@ -116,7 +116,7 @@ def test_finished_search_gives_its_results(tmp_path, capsys):
     (dict(lrs=[1e-3]), "unknown field to search 'lrs': did you mean 'lr'"),
     (dict(epochs=[1, 2]), "unknown field to search 'epochs'"),
     (dict(seed=[1, 2]), "unknown field to search 'seed'"),
-    (dict(head=[(64,)]), 'fer48 has a head of its own'),
+    (dict(head=[(64,)]), 'fer48 has its own head'),
     (dict(opt=['adam', 'sdg']), "unknown opt 'sdg': did you mean 'sgd'"),
     (dict(bs=[16, 0]), 'bs=0: it must be a whole number'),
     (dict(arch=['fer48', 'fer84']), "unknown arch 'fer84': did you mean 'fer48'"),
