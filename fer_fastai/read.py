@@ -1,6 +1,6 @@
-"""Read faces with their emotions and splits, whatever they come in
+"""Read faces with their emotions and splits, in whatever form you have them
 
-Give `read_fer` what you have: a CSV, a folder of images, an archive, a DataFrame, a Parquet file. You get one object, [FERData](11_data.ipynb), and everything after it works on that. The word `'sample'` draws faces, so this line needs no data:
+Give `read_fer` what you have: a CSV, a folder of images, an archive, a DataFrame or a Parquet file. You get one object, [FERData](11_data.ipynb), and everything later works on it. The word `'sample'` draws faces, so this line needs no data:
 
 ```python
 from fer_fastai.read import read_fer
@@ -416,7 +416,7 @@ def _in_tree(src, df, **more):
 
 # %% ../nbs/12_read.ipynb #b891d931
 def _label_at(parts, named):
-    "The place of the class among folders, counted from the innermost; `named`: some folder is called after an emotion"
+    "The place of the class among folders, counted from the innermost; `named`: some folder has the name of an emotion"
     n = len(parts)
     means = emotion_word if named else _number
     nearest = next((i for i in range(n) if means(parts[n-1-i])), None)
@@ -521,7 +521,7 @@ def _label_text(o):
     return str(o).strip(), ''
 
 def _one_hot(df):
-    "The labels of columns that are called after the emotions and hold one 1 each; None if there are no such columns"
+    "The labels of columns with the names of emotions, of which each row has one 1; None if there are no such columns"
     cols = {emotion_word(o): o for o in df.columns if emotion_word(o)}
     if len(cols) < 2: return None
     x = df[list(cols.values())].apply(pd.to_numeric, errors='coerce').to_numpy(float)
@@ -825,7 +825,7 @@ def _word_of_file(name):
     return found.pop() if len(found) == 1 else None
 
 def _read_words(src):
-    "Pictures that are called after an emotion: happy_001.jpg"
+    "Pictures with an emotion in their names: happy_001.jpg"
     labels = [_word_of_file(o) for o in src.images]
     if not all(labels) or len({*labels}) < 2 or _has_classes(src.images): return
     folders = {o: ('', o.split('/')) for o in {o.rpartition('/')[0] for o in src.images}}
@@ -843,7 +843,7 @@ def _kind(path):
     head = _head_of(path)
     if head[257:262] == b'ustar': return 'tar'
     known = next((kind for o, kind in _magic.items() if head.startswith(o)), '')
-    return known or ('zip' if _suffix(path.name) in _archives else '') # which cannot be opened, and says so
+    return known or ('zip' if _suffix(path.name) in _archives else '') # it cannot be opened, and the message says so
 
 _broken = (EOFError, OSError, zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, RuntimeError,
            NotImplementedError)
