@@ -180,7 +180,8 @@ def _labels(data, probs):
         with warnings.catch_warnings():
             warnings.simplefilter('ignore') # of tqdm, about a widget that is not shown
             from cleanlab.filter import find_label_issues
-    except ImportError: raise FERError('to find label errors, install cleanlab: pip install fer_fastai[audit]') from None
+    except ImportError:
+        raise FERError('to find label errors, install cleanlab: pip install fer_fastai[audit]') from None
     probs,n = check_probs(probs, len(data), data.vocab),np.bincount(data.labels, minlength=len(data.vocab))
     here = np.flatnonzero(n) # cleanlab wants every class to be there
     if len(here) < 2:
@@ -222,7 +223,7 @@ class Audit:
 # %% ../nbs/18_audit.ipynb #f4056a9a
 def audit_fer(
     source='sample', # what `read_fer` takes, or a `FERData`
-    probs=None, # probabilities, shape (images, classes), to find wrong labels by: from `predict_data` or `cross_predict`
+    probs=None, # probabilities, shape (images, classes), from `predict_data` or `cross_predict`, to find wrong labels
     detector=None, # function from a picture to the boxes of its faces, to find pictures without a face
     near=.96, # images whose thumbnails correlate by more are near duplicates, 0 to 1
     **kwargs # arguments of `read_fer`

@@ -30,8 +30,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from fastai.vision.all import Callback, CancelEpochException, L, Learner, patch, to_device
+from fastai.vision.all import CancelEpochException, L, Learner, patch, to_device
 
+from .callbacks import TrainAccuracy
 from .core import FERError, atomic
 
 # %% ../nbs/23_checkpoint.ipynb #377a1bc4
@@ -42,7 +43,7 @@ def _fit_rest(learn):
         learn._with_events(learn._do_epoch, 'epoch', CancelEpochException)
 
 # %% ../nbs/23_checkpoint.ipynb #4a4e2cc4
-class Checkpoint(Callback):
+class Checkpoint(TrainAccuracy):
     "Write `checkpoint.pth` and `history.csv` after each epoch; with `resume`, continue from them"
     order = 95 # after everything that has a state to keep
 
@@ -71,7 +72,7 @@ class Checkpoint(Callback):
     def after_epoch(self):
         "Add a row to the history and write both files"
         values = dict(zip(self.recorder.metric_names[1:], self.recorder.values[-1]))
-        row = dict(epoch=len(self.rows), phase=self.n_fit, lr=self.rate, **values)
+        row = dict(epoch=len(self.rows), phase=self.n_fit, lr=self.rate, **values, train_accuracy=self.share)
         self.rows.append(_storable({**row, 'time': round(time.time()-self.started, 2)}))
         self.save(next_epoch=self.epoch+1)
 

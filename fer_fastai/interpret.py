@@ -527,13 +527,14 @@ def compare(
 
 # %% ../nbs/24_interpret.ipynb #1aa39bf0
 def plot_losses(
-    history # DataFrame with a row per epoch: phase, train_loss, valid_loss, accuracy
+    history # DataFrame with a row per epoch: phase, train_loss, train_accuracy, valid_loss, accuracy
 )->plt.Figure: # with two axes: losses, and accuracy
     "Show the losses and the accuracy over the epochs"
     x,best = np.arange(1, len(history) + 1),int(history.accuracy.to_numpy().argmax())
     with quiet_plots():
         fig,axs = plt.subplots(2, 1, figsize=(4.6, 4.6), sharex=True)
-        axs[0].plot(x, history.train_loss, '.-', color=gray, label='train')
+        for ax,k in zip(axs, ('train_loss', 'train_accuracy')):
+            if k in history: ax.plot(x, history[k], '.-', color=gray, label='train') # runs of long ago have no accuracy
         for ax,k in zip(axs, ('valid_loss', 'accuracy')):
             ax.plot(x, history[k], '.-', color=blue, label='valid')
             ax.plot(x[best], history[k].iloc[best], 'o', color=orange, label=f'best epoch: {x[best]}')
@@ -541,7 +542,7 @@ def plot_losses(
             ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         axs[0].set(title='loss')
         axs[0].legend()
-        axs[1].set(xlabel='epoch', title=f'valid accuracy, best {history.accuracy.max():.1%}')
+        axs[1].set(xlabel='epoch', title=f'accuracy, best {history.accuracy.max():.1%} of valid')
         axs[1].yaxis.set_major_formatter(PercentFormatter(1))
     return fig
 

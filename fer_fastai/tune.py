@@ -206,7 +206,7 @@ def fit(self:Search,
 ): # Ray's results, one for each trial
     "Train the trials, or those that an interrupted search has left"
     from ray import tune
-    recipe = replace(self.recipe, colorize=None) # the faces are coloured already, and not every colorizer can be pickled
+    recipe = replace(self.recipe, colorize=None) # coloured already, and not every colorizer can be pickled
     known = dict(data=data, recipe=recipe, out=str(self.path), cwd=os.getcwd())
     needs = resources or dict(cpu=1, gpu=0.25*torch.cuda.is_available())
     trial = tune.with_resources(tune.with_parameters(_trial, **known), needs)
