@@ -12,16 +12,27 @@ Modules:
 
 - `fer_fastai.app`: A page in the browser for photos and the camera, on your own machine or as a Hugging Face Space
 - `fer_fastai.audit`: What a data set hides: copies, conflicting labels, empty pictures, and labels that are probably wrong
+- `fer_fastai.augment`: Show a network each training face a little differently every time
 - `fer_fastai.bundle`: A trained model is a folder that any tool can read and that runs no code
+- `fer_fastai.callbacks`: Additions to a training: the fastest precision, the best epoch, averaged weights, teachers, and TensorBoard
+- `fer_fastai.checkpoint`: Interrupt a training at any time, and continue it to the same result, bit for bit
 - `fer_fastai.colorize`: Gray faces in colour, for networks that have learnt from photos in colour
+- `fer_fastai.core`: The names of the emotions, errors that help, and files that are written whole or not at all
 - `fer_fastai.data`: Faces with their emotions and splits, as one object
 - `fer_fastai.export`: A trained network as a folder that any tool can read, and as a file for other programs
 - `fer_fastai.faces`: Find the faces in a picture, and cut each out as a square
 - `fer_fastai.folders`: Photos by the thousand: into a table and into drawings, over all cores and over many machines
+- `fer_fastai.images`: Open a picture of any kind, and bring a face to the form that a network takes
 - `fer_fastai.interpret`: How good a network is, how sure we can be of that, and where it is wrong
+- `fer_fastai.loaders`: From a table of faces to the batches that a network learns from
+- `fer_fastai.maps`: Which parts of a face a network looks at, and which faces look alike to it
+- `fer_fastai.models`: A network of ours, of torchvision or of timm, with a head for your emotions, in a `Learner`
+- `fer_fastai.page`: Quiet plots, grids of pictures, and one HTML file that holds them
 - `fer_fastai.predict`: What a network says about the faces in a picture
-- `fer_fastai.read`: Read faces with their emotions and splits, whatever they come in
+- `fer_fastai.predictions`: What a model says about every image of a data set, from a Learner, a bundle or a file
+- `fer_fastai.read`: Read faces with their emotions and splits, in whatever form you have them
 - `fer_fastai.recipes`: Every choice of a training run, under a name and as plain data
+- `fer_fastai.sample`: Drawn faces: a data set that needs no download
 - `fer_fastai.tune`: Search for the settings of a recipe, on all cores of a machine or on a whole cluster
 - `fer_fastai.video`: Expressions over time: the faces of a video or a camera, followed from frame to frame"""
 

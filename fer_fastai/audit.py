@@ -1,6 +1,6 @@
 """What a data set hides: copies, conflicting labels, empty pictures, and labels that are probably wrong
 
-A model is no better than its data, and data of faces is full of traps: the same photo in the training and in the test split, one photo with two labels, pictures of nothing. `audit_fer` looks for them before you train.
+`audit_fer` looks for the traps in a data set before you train on it. Data of faces has many: the same photo in the training and in the test split, one photo with two labels, pictures of nothing.
 
 Docs: https://fer-fastai.github.io/fer_fastai/audit.html.md"""
 
@@ -28,7 +28,7 @@ from .core import FERError
 from .data import FERData
 from .page import Page, blue, gray, orange, picture_grid, quiet_plots
 from .predictions import check_probs
-from .read import read_fer
+from .read import FERPLUS, read_fer
 
 # %% ../nbs/18_audit.ipynb #ca7dbd2c
 _side = 16 # of a thumbnail
@@ -156,14 +156,13 @@ def _faceless(data, detector):
     return [_rows('faceless', data, rows)]
 
 # %% ../nbs/18_audit.ipynb #f8292c79
-_voted = 'neutral happy surprise sad angry disgust fear contempt'.split() # the first eight columns of votes
-_others = ['unknown', 'no face']
+_voted = [*FERPLUS, 'unknown', 'no face'] # the columns of votes
 
 def votes_for_label(
     data:FERData # the faces, with votes
 )->np.ndarray: # int, from 0 to 10
     "Count the people who agree with the label of each image"
-    at = [_voted.index(o) if o in _voted else -1 for o in data.vocab]
+    at = [FERPLUS.index(o) if o in FERPLUS else -1 for o in data.vocab]
     votes = np.c_[np.asarray(data.votes), np.zeros(len(data), int)] # the last column: nobody could vote for this class
     return votes[np.arange(len(data)), np.array(at)[data.labels]]
 
@@ -171,7 +170,7 @@ def _votes(data, least=2):
     if data.votes is None: return []
     mine,votes = votes_for_label(data),np.asarray(data.votes)
     rows = np.flatnonzero((mine < least) & (votes.sum(1) > 0))
-    say = lambda v: ', '.join(f'{v[k]} {([*_voted, *_others])[k]}' for k in np.argsort(-v, kind='stable') if v[k])
+    say = lambda v: ', '.join(f'{v[k]} {_voted[k]}' for k in np.argsort(-v, kind='stable') if v[k])
     return [_rows('votes', data, rows, score=mine[rows], note=[f'people say {say(votes[i])}' for i in rows])]
 
 # %% ../nbs/18_audit.ipynb #51a9d41e
@@ -179,7 +178,7 @@ def _labels(data, probs):
     if probs is None: return []
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter('ignore') # tqdm misses a widget that nobody sees
+            warnings.simplefilter('ignore') # of tqdm, about a widget that is not shown
             from cleanlab.filter import find_label_issues
     except ImportError: raise FERError('to find label errors, install cleanlab: pip install fer_fastai[audit]') from None
     probs,n = check_probs(probs, len(data), data.vocab),np.bincount(data.labels, minlength=len(data.vocab))
@@ -279,7 +278,7 @@ def show(self:Audit,
     side=72 # side of a picture, in pixels
 ): # pictures that a notebook shows
     "Show the images of one kind of finding"
-    getattr(self, kind) # raises where it was not looked for
+    getattr(self, kind) # raises if it was not looked for
     rows,notes = _pictures(self, kind, n)
     return picture_grid([self.data.image(i) for i in rows], notes, side)
 

@@ -1,6 +1,6 @@
 r"""A trained model is a folder that any tool can read and that runs no code
 
-Training ends with a *bundle*, and prediction begins with one. It is a folder: `config.json` says what the numbers of the network mean, `model.onnx` and `model.safetensors` hold the network, `README.md` is its card. This is the one that ships with the package:
+Training ends with a *bundle*, and prediction begins with one. It is a folder: `config.json` says what the numbers of the network mean, `model.onnx` and `model.safetensors` hold the network, and `README.md` is its card. This is the one that ships with the package:
 
 ```python
 from fer_fastai.bundle import Bundle
@@ -76,7 +76,7 @@ def _check_config(path, config):
         if not isinstance(config, dict) or k not in config:
             raise FERError(f'{path}: there is no "{k}" in it, so this is no model of fer_fastai')
         if not ok(config[k]):
-            raise FERError(f'{path}: "{k}" is {shorten(repr(config[k]))}, which no model has: copy it again')
+            raise FERError(f'{path}: "{k}" is {shorten(repr(config[k]))}, which cannot be right: copy the model again')
     if config['format'] > _format:
         raise FERError(f'{path}: the model has format {config["format"]} and this version reads up to {_format}: '
                        'pip install -U fer_fastai')
@@ -99,7 +99,7 @@ def _read_config(folder):
 class Bundle:
     "A trained model: a folder with its network, what the numbers of the network mean, and its card"
     def __init__(self,
-        model=None # folder of a bundle or run, a file in it, a shipped model's name, or a `Bundle`; None for the default
+        model=None # folder of a bundle or run, a file in it, name of a shipped model, or `Bundle`; None for the default
     ):
         if isinstance(model, Bundle):
             vars(self).update(vars(model)) # found and checked already

@@ -1,6 +1,6 @@
 """Gray faces in colour, for networks that have learnt from photos in colour
 
-FER2013's faces are gray, and pretrained networks have seen photos in colour. The fast.ai study of FER2013 tried to close this gap in the data: it sent every face to a web service that paints black-and-white photos, and trained on what came back, at 224 px. `colorize_fer` does the same, once, before training. It makes a folder of images in colour from gray ones:
+`colorize_fer` makes a folder of faces in colour from gray ones. FER2013's faces are gray, but pretrained networks have seen photos in colour. So the fast.ai study of FER2013 sent every face to a web service that colours black-and-white photos, and trained on the results, at 224 px. You can do the same, once, before you train:
 
 ```python
 from fer_fastai.colorize import colorize_fer
@@ -32,6 +32,7 @@ import pandas as pd
 from fastcore.basics import patch
 from PIL import Image, ImageOps
 
+from .bundle import onnx_session
 from .core import FERError, atomic, cache_dir, check_name, sha256, shorten, write_json
 from .data import FERData
 from .images import open_image
@@ -56,13 +57,8 @@ def _lab_to_image(light, ab):
 
 # %% ../nbs/13_colorize.ipynb #72c7f524
 def _open_onnx(path):
-    import onnxruntime as ort
     if not Path(path).is_file(): raise FERError(f'{shorten(path)}: there is no such file')
-    options = ort.SessionOptions()
-    options.log_severity_level,options.intra_op_num_threads = 3,1
-    try: return ort.InferenceSession(path, options, providers=['CPUExecutionProvider'])
-    except Exception as e:
-        raise FERError(f'{shorten(path)} is no ONNX model that onnxruntime can load: {shorten(e)}') from e
+    return onnx_session(path, threads=1)
 
 # %% ../nbs/13_colorize.ipynb #665e4310
 class OnnxColorizer:
@@ -172,7 +168,7 @@ def _try(send, url, **kwargs):
 
 @patch
 def _send(self:DeepAIColorizer, send, url, **kwargs):
-    "The answer to a request, which is repeated where that makes sense"
+    "The answer to a request, which is repeated if that makes sense"
     for i in range(self.retries + 1):
         self._turn()
         res,why = _try(send, url, timeout=self.timeout, **kwargs)

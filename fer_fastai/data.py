@@ -1,6 +1,6 @@
 """Faces with their emotions and splits, as one object
 
-However faces come to you, after reading them you hold one object: an `FERData`. It knows each image, its emotion, and whether it is for training (train), for making choices (valid) or for the final score (test). Everything later in the library works on it. [read_fer](12_read.ipynb) makes one from what you have; here it draws faces, so you need no data to follow along.
+Faces come in many forms. After you have read them, you have one object: an `FERData`. It knows each image, its emotion, and whether it is for training (train), for making choices (valid) or for the final score (test). Everything later in the library works on it. [read_fer](12_read.ipynb) makes one from what you have. Here it draws faces, so you need no data to follow along:
 
 ```python
 from fer_fastai.read import read_fer

@@ -1,6 +1,6 @@
 """A trained network as a folder that any tool can read, and as a file for other programs
 
-fastai's own `learn.export` writes a pickle, and a pickle can run any code when it is loaded. `save_bundle` writes a folder with only numbers and text: the network as [ONNX](https://onnx.ai), its weights, what they mean, and a model card. You can give it away. It loads in this library, in anything that runs ONNX, and on the Hugging Face Hub.
+`save_bundle` writes a trained network as a folder that you can give away: the network as [ONNX](https://onnx.ai), its weights, what they mean, and a model card. You can use the folder in this library, in anything that runs ONNX, and on the Hugging Face Hub. It has only numbers and text, so loading it runs no code. (fastai's own `learn.export` writes a pickle, which can run any code.)
 
 Docs: https://fer-fastai.github.io/fer_fastai/export.html.md"""
 
@@ -72,8 +72,8 @@ def _check_same(path, net, other, tolerance):
         with torch.no_grad(): diff = (net(x) - other(x)).abs().max().item()
         if not diff <= tolerance:
             raise FERError(f'{shorten(path)}: its probabilities for {n} images differ by {diff:.2g} from those of the '
-                           f'network, and {tolerance} is allowed. Does the network compute by chance, '
-                           'or in another way for another number of images?')
+                           f'network, and {tolerance} is allowed. Is the network random, '
+                           'or does it depend on the number of images?')
 
 def _check_count(where, net, labels):
     "Raise a `FERError` if the network does not have an output for each label"

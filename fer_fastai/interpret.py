@@ -1,6 +1,6 @@
 """How good a network is, how sure we can be of that, and where it is wrong
 
-`FERInterpretation` predicts a split once, keeps the probabilities, and answers every question from them. (fastai's `ClassificationInterpretation` predicts again for each question, which takes its time on a CPU.)
+`FERInterpretation` predicts a split once, keeps the probabilities, and answers every question from them. (fastai's `ClassificationInterpretation` predicts again for each question, which is slow on a CPU.)
 
 Docs: https://fer-fastai.github.io/fer_fastai/interpret.html.md"""
 
@@ -93,7 +93,7 @@ def _mean(per_class, k): return float(np.mean([o[k] for o in per_class.values() 
 
 # %% ../nbs/24_interpret.ipynb #9fd4b5f0
 def _accuracy(right):
-    "How many there are, how many are right, and the share with its interval, which nothing at all does not have"
+    "How many there are, how many are right, and the share with its interval; None if there are no images"
     n,correct = len(right),int(right.sum())
     low,high = _wilson(correct, n)
     return dict(n=n, correct=correct, accuracy=correct/n if n else None,
@@ -261,7 +261,7 @@ def _title(interp):
 @patch
 def plot_confusion_matrix(self:FERInterpretation,
     cmap='Blues' # matplotlib's colour map, for 0 to 100 % of a row
-)->plt.Axes: # to go on with
+)->plt.Axes: # to add to
     "Show how often each class was taken for each, as shares of the row and as counts"
     cm = self.confusion_matrix()
     share = cm/cm.sum(1, keepdims=True).clip(1)
@@ -377,7 +377,7 @@ def _confidence_bins(interp, bins):
 @patch
 def plot_calibration(self:FERInterpretation,
     bins=10 # number of bins, of equal width in confidence
-)->plt.Axes: # to go on with
+)->plt.Axes: # to add to
     "Show how often the network is right when it is as sure as it says"
     conf,acc,error,mid,share = _confidence_bins(self, bins)
     with quiet_plots():
@@ -407,7 +407,7 @@ def coverage(self:FERInterpretation,
                              accuracy_low=low, accuracy_high=high))
 
 @patch
-def plot_coverage(self:FERInterpretation)->plt.Axes: # to go on with
+def plot_coverage(self:FERInterpretation)->plt.Axes: # to add to
     "Show the accuracy against the share of faces that are answered"
     c = self.coverage(np.linspace(.02, 1, 99))
     with quiet_plots():
@@ -480,7 +480,7 @@ def show_maps(self:FERInterpretation,
 @patch
 def show_embedding(self:FERInterpretation,
     model=None, # a Learner, or what `Bundle` takes
-    n=400, # how many faces, drawn by chance
+    n=400, # how many faces, chosen at random
     seed=42 # which ones
 ): # a map that a notebook shows
     "Show which faces look alike to a network, coloured by their labels"
@@ -527,13 +527,14 @@ def compare(
 
 # %% ../nbs/24_interpret.ipynb #1aa39bf0
 def plot_losses(
-    history # DataFrame with a row per epoch: phase, train_loss, valid_loss, accuracy
+    history # DataFrame with a row per epoch: phase, train_loss, train_accuracy, valid_loss, accuracy
 )->plt.Figure: # with two axes: losses, and accuracy
     "Show the losses and the accuracy over the epochs"
     x,best = np.arange(1, len(history) + 1),int(history.accuracy.to_numpy().argmax())
     with quiet_plots():
         fig,axs = plt.subplots(2, 1, figsize=(4.6, 4.6), sharex=True)
-        axs[0].plot(x, history.train_loss, '.-', color=gray, label='train')
+        for ax,k in zip(axs, ('train_loss', 'train_accuracy')):
+            if k in history: ax.plot(x, history[k], '.-', color=gray, label='train') # runs of long ago have no accuracy
         for ax,k in zip(axs, ('valid_loss', 'accuracy')):
             ax.plot(x, history[k], '.-', color=blue, label='valid')
             ax.plot(x[best], history[k].iloc[best], 'o', color=orange, label=f'best epoch: {x[best]}')
@@ -541,7 +542,7 @@ def plot_losses(
             ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         axs[0].set(title='loss')
         axs[0].legend()
-        axs[1].set(xlabel='epoch', title=f'valid accuracy, best {history.accuracy.max():.1%}')
+        axs[1].set(xlabel='epoch', title=f'accuracy, best {history.accuracy.max():.1%} of valid')
         axs[1].yaxis.set_major_formatter(PercentFormatter(1))
     return fig
 

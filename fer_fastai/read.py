@@ -1,6 +1,6 @@
-"""Read faces with their emotions and splits, whatever they come in
+"""Read faces with their emotions and splits, in whatever form you have them
 
-Give `read_fer` what you have: a CSV, a folder of images, an archive, a DataFrame, a Parquet file. You get one object, [FERData](11_data.ipynb), and everything after it works on that. The word `'sample'` draws faces, so this line needs no data:
+Give `read_fer` what you have: a CSV, a folder of images, an archive, a DataFrame or a Parquet file. You get one object, [FERData](11_data.ipynb), and everything later works on it. The word `'sample'` draws faces, so this line needs no data:
 
 ```python
 from fer_fastai.read import read_fer
@@ -318,7 +318,8 @@ def _with_roles(df, role, name):
     "The rows of a file with their roles, and what to say about them"
     found = _roles_in(df)
     if not found:
-        folds = [o[1:] for o in df.columns if re.fullmatch(r'\.(k?folds?|(sub)?set|partition|phase|stage|train|valid|val|test)', o, re.I)]
+        like = r'\.(k?folds?|(sub)?set|partition|phase|stage|train|val(id)?|test)'
+        folds = [o[1:] for o in df.columns if re.fullmatch(like, o, re.I)]
         said = [f'the column {o} names no splits; groups={o!r} keeps together what it says' for o in folds]
         return df.assign(role=role), tuple(said)
     roles, bad = found
@@ -451,7 +452,7 @@ def _in_tree(src, df, **more):
 
 # %% ../nbs/12_read.ipynb #b891d931
 def _label_at(parts, named):
-    "The place of the class among folders, counted from the innermost; `named`: some folder is called after an emotion"
+    "The place of the class among folders, counted from the innermost; `named`: some folder has the name of an emotion"
     n = len(parts)
     means = emotion_word if named else _number
     nearest = next((i for i in range(n) if means(parts[n-1-i])), None)
@@ -569,7 +570,7 @@ def _label_text(o):
     return str(o).strip(), ''
 
 def _one_hot(df):
-    "The labels of columns that are called after the emotions and hold one 1 each; None if there are no such columns"
+    "The labels of columns with the names of emotions, of which each row has one 1; None if there are no such columns"
     cols = {emotion_word(o): o for o in df.columns if emotion_word(o)}
     if len(cols) < 2: return None
     x = df[list(cols.values())].apply(pd.to_numeric, errors='coerce').to_numpy(float)
@@ -616,7 +617,7 @@ def _frame_rows(df, names, role, what, find):
     return rows, cells if pixels else [find(o) if isinstance(o, str) else o for o in cells], pixels, said
 
 def _from_frames(parts, **more):
-    "`_Rows` of DataFrames, one below the other; each comes with what gives the file for a path that is written in it"
+    "`_Rows` of DataFrames, one below the other; each comes with what finds the file for a path in it"
     tables, cells, pixels, said = zip(*[_frame_rows(*o) for o in parts])
     rows, cells = pd.concat(tables, ignore_index=True).fillna(''), sum(cells, [])
     more['said'] = sum(said, more.get('said', ()))
@@ -647,7 +648,8 @@ def _finder(src, name):
             found = src.ends.get(tail, [])
             if len(found) == 1: return str(src.root/found[0])
             if found:
-                raise FERError(f'{src.where(name)}: {shorten(text, 60)!r} may be {shorten(" or ".join(found[:2]), 90)}: '
+                two = shorten(' or '.join(found[:2]), 90)
+                raise FERError(f'{src.where(name)}: {shorten(text, 60)!r} may be {two}: '
                                'write paths as they are from the folder of the CSV on')
         return text if os.path.isfile(text) else str(src.root/text)
     return find
@@ -676,8 +678,8 @@ def _read_list(src):
     listed = _names_in(src, rows.df['.file']) if '.file' in rows.df else []
     numbers = {_number(o) for o, _ in _classes(src.images).values()} - {''}
     if numbers and numbers <= set('01234567') and not {*src.images} <= {*listed}: return # these folders may be classes
-    numbered = any(src.heads[o].image == 'subdirectory_filepath' for o in found)
-    return replace(rows, used=(*found, *listed), doubt="these are AffectNet's columns" if numbered else '')
+    affectnet = any(src.heads[o].image == 'subdirectory_filepath' for o in found)
+    return replace(rows, used=(*found, *listed), doubt="these are AffectNet's columns"*affectnet)
 
 # %% ../nbs/12_read.ipynb #7d00004c
 def _by_name(numbers, names): return [None if _missing(i) or i < 0 else names[int(i)] for i in numbers]
@@ -895,7 +897,7 @@ def _word_of_file(name):
     return found.pop() if len(found) == 1 else None
 
 def _read_words(src):
-    "Pictures that are called after an emotion: happy_001.jpg"
+    "Pictures with an emotion in their names: happy_001.jpg"
     labels = [_word_of_file(o) for o in src.images]
     if not all(labels) or len({*labels}) < 2 or _has_classes(src.images): return
     folders = {o: ('', o.split('/')) for o in {o.rpartition('/')[0] for o in src.images}}
@@ -913,7 +915,7 @@ def _kind(path):
     head = _head_of(path)
     if head[257:262] == b'ustar': return 'tar'
     known = next((kind for o, kind in _magic.items() if head.startswith(o)), '')
-    return known or ('zip' if _suffix(path.name) in _archives else '') # which cannot be opened, and says so
+    return known or ('zip' if _suffix(path.name) in _archives else '') # it cannot be opened, and the message says so
 
 _broken = (EOFError, OSError, zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, RuntimeError,
            NotImplementedError)
@@ -1072,7 +1074,8 @@ def _loaded(folder):
     sizes = meta['sizes']
     if any((folder/k).stat().st_size != v for k, v in sizes.items()): return None
     def array(o): return np.asarray(np.load(folder/o, mmap_mode='r')) if o in sizes else None
-    df, images = pd.read_csv(folder/'rows.csv', dtype=object, na_filter=False, encoding_errors='surrogateescape'), array('images.npy')
+    df = pd.read_csv(folder/'rows.csv', dtype=object, na_filter=False, encoding_errors='surrogateescape')
+    images = array('images.npy')
     ok = df.bad == ''
     def file(o): return f'{folder}/files/{o[2:]}' if o.startswith('//') else os.path.join(meta['base'], o)
     return _Rows(df.drop(columns=['id', 'file']), images, ids=df.id[ok].to_numpy(int), votes=array('votes.npy'),
@@ -1245,7 +1248,7 @@ def _vote_rows(df, votes):
     return [np.where((o >= 0) & (o < len(votes)), o, -1) for o in ways]
 
 def _agree(df, votes, at, meant):
-    "The share of labels that are the vote's majority, in that hundred of rows in which it is least, 0 if a split differs"
+    "The share of labels that are the vote's majority in the worst hundred rows, 0 if a split differs"
     ok = at >= 0
     role, label = votes.role.to_numpy()[at[ok]], df.label[ok].map(lambda o: _meaning(o, meant)).to_numpy()
     mine = df.role[ok].to_numpy()
@@ -1481,7 +1484,8 @@ def _found(source, emotions):
     except (RuntimeError, OSError, ValueError) as e: # no home, or too long a name
         why = f'there is no such file or folder ({shorten(e, 40)})'
         raise FileNotFoundError(f'{shorten(source)}: {why}; {takes}') from None
-    if not there or not str(source): raise FileNotFoundError(f'{shorten(path)}: there is no such file or folder; {takes}')
+    if not there or not str(source):
+        raise FileNotFoundError(f'{shorten(path)}: there is no such file or folder; {takes}')
     return _Source(path.resolve(), shown=shorten(source))
 
 # %% ../nbs/12_read.ipynb #5dcbd719

@@ -1,6 +1,6 @@
 """Every choice of a training run, under a name and as plain data
 
-A recipe says what a run reads, what the network sees, how it is trained and for how long. You pick one by its name and change what you like: `train_fer('fer2013.csv', 'resnet18', epochs=8)`. `show` prints what makes a recipe different, and then what it leaves at the defaults:
+A recipe says what a run reads, what the network sees, how it is trained and for how long. You choose a recipe by its name and change what you like: `train_fer('fer2013.csv', 'resnet18', epochs=8)`. `show` prints what makes a recipe different, and then what it leaves at the defaults:
 
 ```python
 from fer_fastai.all import *
@@ -218,7 +218,7 @@ def _check_together(r):
 # %% ../nbs/21_recipes.ipynb #fd336cea
 @patch
 def check(self:Recipe)->Recipe: # itself
-    "Raise a `FERError` that names the first value that cannot be"
+    "Raise a `FERError` that names the first wrong value"
     _check_fields(self)
     _check_json(self)
     _check_together(self)
