@@ -17,8 +17,9 @@ Docs: https://fer-fastai.github.io/fer_fastai/bundle.html.md"""
 __all__ = ['Bundle', 'onnx_session']
 
 # %% ../nbs/02_bundle.ipynb #f56f9252
-import json
+import json, os
 from functools import cached_property
+from os.path import exists # False for what can be no path
 from pathlib import Path
 
 from fastcore.basics import patch
@@ -44,9 +45,11 @@ def _of_file(path):
 
 def _find(model):
     "The folder of the bundle that is meant, and the name of its network"
+    if not isinstance(model, (str, os.PathLike, type(None))):
+        raise FERError(f'model={shorten(model)!r}: give a folder, a file in it, or the name of a model')
     path = _shipped/'fer48' if model is None else Path(model).expanduser()
-    if not path.exists() and (_shipped/str(model)/'config.json').exists(): path = _shipped/str(model)
-    if not path.exists():
+    if not exists(path) and exists(_shipped/str(model)/'config.json'): path = _shipped/str(model)
+    if not exists(path):
         names = ', '.join(sorted(o.name for o in _shipped.iterdir() if (o/'config.json').exists()))
         raise FERError(f'{shorten(model)}: there is no such model; these ship with the package: {names}')
     if path.is_file(): return _of_file(path)

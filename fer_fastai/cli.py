@@ -271,7 +271,7 @@ def fer_data(
         given = _given(emotions=emotions, labels=labels, groups=groups, votes=votes, protocol=protocol, bad=bad)
         _check_data(source, to_csv, to_folder, fetch, given.get('emotions'), protocol, bad)
         from fer_fastai.read import fetch_fer, read_fer
-        data = read_fer(fetch_fer() if fetch else source or 'sample', **given)
+        data = read_fer(fetch_fer() if fetch else 'sample' if source is None else source, **given)
         print(f'{data}\n\n{data.counts().to_string()}')
         if len(data.problems): print(f'\nleft out:\n{data.problems.to_string(index=False)}')
         for path,write in ((to_csv, data.to_csv), (to_folder, data.to_folder)):

@@ -184,7 +184,7 @@ def fingerprint(self:FERData):
 
 # %% ../nbs/11_data.ipynb #0c6a7d13
 _split_words = {w: split for split, words in dict(train='train training', test='test testing private',
-                    valid='val valid validation validate dev public').items() for w in words.split()}
+                    valid='val valid validation validate dev eval evaluation public').items() for w in words.split()}
 _split_word = re.compile(f'({"|".join(_split_words)})(set|data|images?|imgs?|faces)?')
 
 def split_name(

@@ -26,7 +26,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cached_property
-from itertools import islice
+from itertools import islice, takewhile
+from numbers import Integral, Real
 from pathlib import Path, PurePath, PurePosixPath
 
 import numpy as np
@@ -36,7 +37,7 @@ from PIL import Image
 
 from .core import (AFFECTNET, EMOTIONS, EMOTIONS8, FERError, atomic, cache_dir, check_name, emotion_name,
                              shorten, write_json)
-from .data import FERData, emotion_vocab, image_digest, split_name
+from .data import SPLITS, FERData, emotion_vocab, image_digest, split_name
 from .images import image_suffixes, open_image, video_suffixes
 from .sample import sample_faces
 
@@ -64,14 +65,18 @@ _noise = '__macosx', 'thumbs.db', 'desktop.ini'
 
 def _walk(root):
     "All files under a folder: {path below `root` with /: (size, time of change in ns)}, sorted"
-    out, todo = {}, [('', root)]
+    out, todo = {}, [('', root, ())]
     while todo:
-        pre, folder = todo.pop()
+        pre, folder, above = todo.pop()
+        here = os.path.realpath(folder)
+        if here in above: continue # a link to a folder around it
         with os.scandir(folder) as it:
             for o in it:
                 if o.name.startswith('.') or o.name.lower() in _noise: continue
-                if o.is_dir(): todo.append((f'{pre}{o.name}/', o.path))
-                else: out[pre + o.name] = o.stat().st_size, o.stat().st_mtime_ns
+                if o.is_dir(): todo.append((f'{pre}{o.name}/', o.path, (*above, here)))
+                else:
+                    stat = o.stat(follow_symlinks=o.is_file()) # a link may lead nowhere
+                    out[pre + o.name] = stat.st_size, stat.st_mtime_ns
     return dict(sorted(out.items()))
 
 def _suffix(name): return os.path.splitext(name)[1].lower()
@@ -98,6 +103,15 @@ class _Source:
 
     @cached_property
     def images(self): return [] if self.is_file else self.named(*image_suffixes)
+    @cached_property
+    def ends(self):
+        "The images by the ends of their paths, with suffix and without: {names with / between them: images}"
+        out = {}
+        for o in self.images:
+            parts = o.split('/')
+            for tail in ('/'.join(parts[i:]) for i in range(len(parts))):
+                for k in {tail, os.path.splitext(tail)[0]}: out.setdefault(k, []).append(o)
+        return out
     @cached_property
     def heads(self): return {o: _Head(self.root/o) for o in self.named('.csv', '.tsv', *['.txt', '']*self.is_file)}
 
@@ -217,10 +231,19 @@ def _read_rows(
 
 # %% ../nbs/12_read.ipynb #7d000022
 _label_columns = 'emotion label emotions labels expression class target category'.split()
-_image_columns = '''pixels image path file img filename filepath image_path img_path image_name img_name image_file pth
-    image_bytes img_bytes bytes subdirectory_filepath'''.split()
+_image_columns = '''pixels image path file img filename filepath imagepath imgpath imagename imgname imagefile pth
+    imagebytes imgbytes bytes subdirectoryfilepath'''.split()
 
-def _first(names, known): return next((o for o in known if o in names), None)
+def _first(names, known):
+    "The first of some known names that is among the names of columns; `_` and blanks in these do not count"
+    plain = {re.sub(r'[\W_]', '', o): o for o in names}
+    return next((plain[o] for o in known if o in plain), None)
+
+def _check_once(names, used, where):
+    "Raise if a column that would be read is there twice"
+    n = Counter(str(o).strip().lower() for o in names)
+    for o in filter(None, (*used, 'usage', 'split')):
+        if n[o] > 1: raise FERError(f'{where}: the column {o!r} is there {n[o]} times: keep the right one')
 
 def _fields(line, sep=b','):
     "The fields of one line of CSV, as bytes"
@@ -258,33 +281,45 @@ class _Head:
         return f'there is no column {what!r} among {", ".join(repr(o[:20]) for o in self.names[:9])}{hint}'
 
 # %% ../nbs/12_read.ipynb #7d000025
-def _flags(values, role):
-    "Roles from a column such as is_valid"
-    text = {str(o).strip().lower() for o in values}
-    if not text <= {'true', 'false', '1', '0', '1.0', '0.0'}: return None
-    return [role if str(o).strip().lower() in ('true', '1', '1.0') else 'train' for o in values]
+_yes = dict.fromkeys('true yes y 1 1.0'.split(), True) | dict.fromkeys('false no n 0 0.0'.split(), False)
+
+def _flags(cols):
+    "The roles that columns such as is_valid give and what is wrong with each, two lists; None if there is none"
+    named = {k: re.fullmatch(r'is[\W_]?((?:train|val|test)\w*)', k) for k in cols}
+    flags = {k: split_name(o[1]) for k, o in named.items() if o and split_name(o[1])}
+    if not flags: return None
+    rest = next((o for o in SPLITS if o not in flags.values()), '')
+    def role(cells):
+        yes = [o for o, is_ in zip(flags.values(), cells) if is_] or [rest]
+        return yes[0] if None not in cells and len(yes) == 1 else ''
+    roles = [role(o) for o in zip(*[[_yes.get(str(o).strip().lower()) for o in cols[k]] for k in flags])]
+    why = f'{" and ".join(flags)} must be true or false, and only one of them true'
+    return roles, ['' if o else why for o in roles]
+
+def _named(values, what):
+    "The roles that a column of words gives and what is wrong with each, two lists"
+    known = {o: split_name(o) for o in set(map(str, values))}
+    hint = 'train, valid and test are known, also as Training, PublicTest, PrivateTest'
+    why = {o: '' if role else f'unknown {what[:20].title()} {o[:20]!r}: {hint}' for o, role in known.items()}
+    return [known[str(o)] for o in values], [why[str(o)] for o in values]
 
 def _roles_in(df):
     "The roles that a column gives and what is wrong with each, two lists; None if no column gives any"
     cols = {o[1:].strip().lower(): df[o].tolist() for o in df.columns if o[0] == '.'}
-    if strict := _first(cols, ('usage', 'split')):
-        known = {o: split_name(o) for o in set(map(str, cols[strict]))}
-        hint = 'train, valid and test are known, also as Training, PublicTest, PrivateTest'
-        why = {o: '' if role else f'unknown {strict.title()} {o[:20]!r}: {hint}' for o, role in known.items()}
-        return [known[str(o)] for o in cols[strict]], [why[str(o)] for o in cols[strict]]
-    for name, role in dict(is_valid='valid', is_val='valid', is_test='test').items():
-        if name in cols and (roles := _flags(cols[name], role)): return roles, ['']*len(roles)
-    for values in cols.values():
-        known = {o: split_name(o) for o in set(map(str, values))}
-        if '' in known.values() or not {*known.values()} > {'train'}: continue
-        return [known[str(o)] for o in values], ['']*len(values)
+    strict = _first(cols, ('usage', 'split')) or next((o for o in cols if 'split' in _words(o)), None)
+    if strict: return _named(cols[strict], strict)
+    if roles := _flags(cols): return roles
+    for what, values in cols.items():
+        words = {str(o) for o in values}
+        if len(words) < 9 and {*map(split_name, words)} - {''} > {'train'}: return _named(values, what)
 
 # %% ../nbs/12_read.ipynb #7d000029
 def _with_roles(df, role, name):
     "The rows of a file with their roles, and what to say about them"
     found = _roles_in(df)
     if not found:
-        folds = [o[1:] for o in df.columns if re.fullmatch(r'\.(k?folds?|(sub)?set|partition)', o, re.I)]
+        like = r'\.(k?folds?|(sub)?set|partition|phase|stage|train|val(id)?|test)'
+        folds = [o[1:] for o in df.columns if re.fullmatch(like, o, re.I)]
         said = [f'the column {o} names no splits; groups={o!r} keeps together what it says' for o in folds]
         return df.assign(role=role), tuple(said)
     roles, bad = found
@@ -324,6 +359,7 @@ def _kept(parts, ok):
 
 def _read_csv(path, head, role, side, where):
     "A pixel CSV: its table, the pixels of the good rows, what to say, and the side of its images"
+    _check_once(head.names, (head.label, 'pixels'), where)
     lines, tables, pixels = _csv_lines(path, head, where), [], []
     while some := list(islice(lines, 512)):
         texts = [o[head.columns['pixels']] for _, o in some]
@@ -434,17 +470,18 @@ def _classes(names):
         out[o] = ('', parts) if i is None else (parts[-1-i], parts[:len(parts)-1-i] + parts[len(parts)-i:])
     return out
 
-def _has_classes(names): return any(emotion_word(o) or _number(o) for o, _ in _classes(names).values())
+def _has_classes(names, numbers=True):
+    return any(emotion_word(o) or numbers and _number(o) for o, _ in _classes(names).values())
 
 # %% ../nbs/12_read.ipynb #1d25d06f
 _ck_frame = re.compile(r'(S\d{3})_\d{3}_\d{8}') # CK+'s frames say the person
 
 def _roles_of_files(names):
-    "The roles that the first words of all files give, and whether these are FER2013's official names; or None"
-    first = [re.match('[A-Za-z]*', o.rpartition('/')[2])[0].lower() for o in names]
-    known = {o: split_name(o) for o in set(first)}
-    if not all(known.values()): return None, False
-    return [known[o] for o in first], {*known} <= {'training', 'publictest', 'privatetest'}
+    "The roles that the names of all files give, and whether these are FER2013's official names; or None"
+    stems = [PurePosixPath(o).stem for o in names]
+    roles = list(takewhile(bool, map(split_name, stems)))
+    if len(roles) < len(names): return None, False
+    return roles, all(re.match('(training|publictest|privatetest)(?![a-z])', o, re.I) for o in stems)
 
 def _roles_of(names, folders):
     "The role of each image from the folders above it that are not its class, or from its file's name"
@@ -481,10 +518,20 @@ def _check_parents(src, df):
         raise FERError(f'{src}: {label[:30]!r} lies in {both}, and it is not known which splits these are: '
                        'name them train, validation and test, or put all into one folder train')
 
+def _check_one_class(src, folders):
+    "Raise if two folders above an image may be its class"
+    means = emotion_word if any(emotion_word(o) for o, _ in folders.values()) else _number
+    more = {k: frozenset(map(means, above)) - {None, ''} for k, (_, above) in folders.items()}
+    two = [k for k, o in more.items() if o - {means(folders[k][0])}]
+    if not two or len({*more.values()}) == 1: return # one that is above all others is no class
+    raise FERError(f'{src}: two folders of {shorten(two[0], 60)!r} may be the class: name those that are not '
+                   'another way, such as clip_1, or list the files in a CSV with the columns path and emotion')
+
 def _read_folders(src):
     "Folders of images: one for each emotion, below folders for the splits if there are any"
     if not src.images: return
     df = _index_folder(src.images)
+    _check_one_class(src, _classes(src.images))
     _check_parents(src, df)
     return _in_tree(src, df)
 
@@ -512,8 +559,10 @@ def _read_arrays(values):
 # %% ../nbs/12_read.ipynb #7d000042
 def _label_text(o):
     "A label of a DataFrame as text and '', or '' and what is wrong"
+    if isinstance(o, (list, tuple)) and len(o) == 1: o = o[0]
+    if hasattr(o, 'item') and math.prod(np.shape(o)) == 1: o = o.item()
     if _missing(o): return '', ''
-    if isinstance(o, (list, tuple, np.ndarray)) and np.size(o) > 1:
+    if isinstance(o, (list, tuple, np.ndarray)):
         return '', (f'the label is a list of {np.size(o)} numbers: if it is one-hot, '
                     'df.assign(emotion=np.stack(df.emotion).argmax(1)) makes it a number')
     if isinstance(o, bytes): o = o.decode(errors='replace')
@@ -550,21 +599,25 @@ def _frame_columns(df, what):
     if not image or not label and _one_hot(df) is None:
         raise FERError(f'{what} needs a column emotion (or label), and one of pixels, path, file, image; '
                        f'it has {shorten(", ".join(map(str, df.columns)))}')
+    _check_once(df.columns, (image, label), what)
     return cols[image], label and cols[label]
 
 # %% ../nbs/12_read.ipynb #66694431
-def _frame_rows(df, names, role, what):
+def _frame_rows(df, names, role, what, find):
     "The table of a DataFrame, the cells of its images, whether these are pixels, and what to say"
     if not len(df): raise FERError(f'{what} has no rows')
     image, label = _frame_columns(df, what)
     labels, bad = zip(*map(_label_text, df[label])) if label is not None else (_one_hot(df), '')
     cells = [_picture(o) for o in df[image]]
-    others = {str(o): df[o].tolist() for o in df.columns if o not in (image, label) and not _in_memory(df[o].iloc[0])}
-    rows, said = _with_roles(_table(names, list(labels), bad=list(bad) or '', **others), role, what)
-    return rows, cells, str(image).strip().lower() == 'pixels', said
+    others = {f'.{o}': pd.Series(df.iloc[:, i].tolist(), dtype=object) for i, o in enumerate(df.columns)
+              if o not in (image, label) and not _in_memory(df.iloc[0, i])}
+    rows, said = _with_roles(_table(names, list(labels), bad=list(bad) or '').assign(**others), role, what)
+    text = next((o for o in cells if isinstance(o, str)), '')
+    pixels = str(image).strip().lower() == 'pixels' or bool(re.match(r'\s*\d+(\s+\d+){3}', text))
+    return rows, cells if pixels else [find(o) if isinstance(o, str) else o for o in cells], pixels, said
 
-def _from_frames(parts, find, **more):
-    "`_Rows` of DataFrames, one below the other; `find` gives the file for a path that is written in one"
+def _from_frames(parts, **more):
+    "`_Rows` of DataFrames, one below the other; each comes with what finds the file for a path in it"
     tables, cells, pixels, said = zip(*[_frame_rows(*o) for o in parts])
     rows, cells = pd.concat(tables, ignore_index=True).fillna(''), sum(cells, [])
     more['said'] = sum(said, more.get('said', ()))
@@ -572,7 +625,6 @@ def _from_frames(parts, find, **more):
         px, wrong = _read_arrays(cells)
         rows['bad'] = np.where(rows.bad == '', wrong, rows.bad)
         return _Rows(rows, px[(rows.bad == '').to_numpy()], **more)
-    cells = [find(o) if isinstance(o, str) else o for o in cells]
     rows['.file'] = [o if isinstance(o, str) else '' for o in cells]
     return _with_images(rows, [o for o, bad in zip(cells, rows.bad) if not bad], **more)
 
@@ -581,21 +633,25 @@ def _read_frame(src):
     "DataFrame: emotion, and pixels, paths, bytes, arrays or Pillow images"
     if not isinstance(src.given, pd.DataFrame): return
     df = src.given
-    return _from_frames([(df, [f'row {i}' for i in df.index], '', 'the DataFrame')], find=os.path.abspath)
+    def find(o): return os.path.abspath(os.path.expanduser(o))
+    return _from_frames([(df, [f'row {i}' for i in df.index], '', 'the DataFrame', find)])
 
 # %% ../nbs/12_read.ipynb #7d000048
 def _finder(src, name):
     "A function that gives the file for a path in the list `name`"
-    bases = dict.fromkeys((src.root/name).parent/o for o in ('', 'images')) | {src.root: None}
-    once, names = {}, Counter()
-    for o in src.images:
-        for k in {PurePosixPath(o).name, PurePosixPath(o).stem}: once[k], names[k] = o, names[k] + 1
+    bases = [(src.root/name).parent, src.root, *[src.root/'images']*src.is_file]
     def find(text):
         parts = [o for o in text.replace('\\', '/').split('/') if o not in ('', '.')]
-        tails = ['/'.join(parts[i:]) for i in range(len(parts))]
-        here = next((os.path.normpath(b/o) for o in tails for b in bases if (b/o).is_file()), None)
-        if here or os.path.isfile(text): return here or text
-        return str(src.root/once[tails[-1]]) if tails and names[tails[-1]] == 1 else str(src.root/text)
+        for tail in ('/'.join(parts[i:]) for i in range(len(parts))):
+            here = [os.path.normpath(b/tail) for b in bases if (b/tail).is_file()]
+            if here: return here[0]
+            found = src.ends.get(tail, [])
+            if len(found) == 1: return str(src.root/found[0])
+            if found:
+                two = shorten(' or '.join(found[:2]), 90)
+                raise FERError(f'{src.where(name)}: {shorten(text, 60)!r} may be {two}: '
+                               'write paths as they are from the folder of the CSV on')
+        return text if os.path.isfile(text) else str(src.root/text)
     return find
 
 # %% ../nbs/12_read.ipynb #7d000049
@@ -612,13 +668,18 @@ def _csv_frame(path, where, **kwargs):
 def _read_list(src):
     "List of files: a CSV with a column of paths and one of emotions, beside the images or above them"
     good = [o for o, h in src.heads.items() if h.label and h.image not in (None, 'pixels')]
-    if not good or _has_classes(src.images): return
+    if not good or _has_classes(src.images, numbers=False): return
     parts, found = [], _pick(src, good)
     for name, role in found.items():
+        _check_once(src.heads[name].names, (src.heads[name].label, src.heads[name].image), src.where(name))
         df = _csv_frame(src.root/name, src.where(name), sep=src.heads[name].sep.decode(), dtype=str)
-        parts.append((df, [f'{name}:{i}' for i in range(2, len(df) + 2)], role, name))
-    rows = _from_frames(parts, _finder(src, next(iter(found))))
-    return replace(rows, used=(*found, *_names_in(src, rows.df['.file'])))
+        parts.append((df, [f'{name}:{i}' for i in range(2, len(df) + 2)], role, name, _finder(src, name)))
+    rows = _from_frames(parts)
+    listed = _names_in(src, rows.df['.file']) if '.file' in rows.df else []
+    numbers = {_number(o) for o, _ in _classes(src.images).values()} - {''}
+    if numbers and numbers <= set('01234567') and not {*src.images} <= {*listed}: return # these folders may be classes
+    affectnet = any(src.heads[o].image == 'subdirectory_filepath' for o in found)
+    return replace(rows, used=(*found, *listed), doubt="these are AffectNet's columns"*affectnet)
 
 # %% ../nbs/12_read.ipynb #7d00004c
 def _by_name(numbers, names): return [None if _missing(i) or i < 0 else names[int(i)] for i in numbers]
@@ -648,9 +709,9 @@ def _read_parquet(src):
     parts, found = [], _pick(src, names, parts=True)
     for name, role in found.items():
         df = _arrow_table(src.root/name, src.where(name))
-        parts.append((df, [f'{name}:{i}' for i in range(len(df))], role, name))
+        parts.append((df, [f'{name}:{i}' for i in range(len(df))], role, name, _finder(src, name)))
     about = [o for o in src.named('.json') if re.search(r'(state|dataset_(info|dict|infos))\.json$', o)]
-    return _from_frames(parts, _finder(src, names[0]), used=(*found, *about))
+    return _from_frames(parts, used=(*found, *about))
 
 # %% ../nbs/12_read.ipynb #7d000061
 _fer_image = re.compile(r'fer\d{7}\.png')
@@ -663,6 +724,11 @@ def _ten(df, path, named):
     if not right or named and votes.columns.tolist() != [o.lower() for o in _votes_names]:
         need = f'Usage, Image name, {", ".join(_votes_names)}'
         raise FERError(f'{shorten(path)} has no votes of FER+: the columns of fer2013new.csv are {need}')
+    x = votes.to_numpy()
+    odd = (x < 0).any(1) | (x % 1 != 0).any(1) | (x.sum(1) > 10)
+    if odd.any():
+        raise FERError(f'{shorten(path)}:{odd.argmax() + 1 + named}: votes are whole numbers, and those of ten people; '
+                       f'here they are {" ".join(f"{o:g}" for o in x[odd.argmax()])}')
     return votes.astype(int).set_axis(_votes_names, axis=1)
 
 def read_votes(
@@ -677,7 +743,13 @@ def read_votes(
     df.columns = [str(o).strip().lower() for o in df.columns]
     votes = _ten(df, path, new)
     name, role = (df['image name'], df['usage'].map(split_name)) if new else (df.iloc[:, 0], '')
-    return pd.concat([pd.DataFrame(dict(name=name.astype(str).str.strip(), role=role)), votes], axis=1)
+    name = name.astype(str).str.strip()
+    for i in np.flatnonzero((name != '') & name.duplicated()):
+        raise FERError(f'{shorten(path)}:{i + 1 + new}: {name[i][:40]} is there twice')
+    for i in np.flatnonzero(role == '' if new else []):
+        raise FERError(f"{shorten(path)}:{i + 1 + new}: unknown Usage {df['usage'][i][:20]!r}: "
+                       'Training, PublicTest and PrivateTest are known')
+    return pd.concat([pd.DataFrame(dict(name=name, role=role)), votes], axis=1)
 
 # %% ../nbs/12_read.ipynb #7d000062
 def _base(name): return PurePosixPath(name).name.lower()
@@ -878,6 +950,7 @@ def _unpack(path, folder):
     "Unpack an archive into a folder"
     head = _head_of(path)
     if not head or head.startswith(b'version '): raise FERError(f'{shorten(path)}: {_no_data(head)}')
+    Path(folder).mkdir(parents=True, exist_ok=True)
     try:
         for name, stream in _members(path):
             parts = name.replace('\\', '/').split('/')
@@ -964,7 +1037,7 @@ def _read(src):
     return rows
 
 # %% ../nbs/12_read.ipynb #ca6dfd12
-_cache_version = 4
+_cache_version = 5
 
 def _keep(picture, path):
     "Write a picture in memory to a file whose name begins with `path`, and give the file"
@@ -991,7 +1064,7 @@ def _save(folder, rows, base):
         files = [o if isinstance(o, str) else _keep(o, own/f'{i:06d}') for i, o in enumerate(rows.files)]
         df.loc[ok, 'file'] = [_place(o, own, base) for o in files]
     if rows.votes is not None: np.save(folder/'votes.npy', rows.votes)
-    df.to_csv(folder/'rows.csv', index=False)
+    df.to_csv(folder/'rows.csv', index=False, errors='surrogateescape')
     sizes = {o.name: o.stat().st_size for o in folder.iterdir() if o.is_file()}
     write_json(folder/'meta.json', dict(base=base, sizes=sizes, said=rows.said, doubt=rows.doubt, unread=rows.unread))
 
@@ -1001,7 +1074,8 @@ def _loaded(folder):
     sizes = meta['sizes']
     if any((folder/k).stat().st_size != v for k, v in sizes.items()): return None
     def array(o): return np.asarray(np.load(folder/o, mmap_mode='r')) if o in sizes else None
-    df, images = pd.read_csv(folder/'rows.csv', dtype=object, na_filter=False), array('images.npy')
+    df = pd.read_csv(folder/'rows.csv', dtype=object, na_filter=False, encoding_errors='surrogateescape')
+    images = array('images.npy')
     ok = df.bad == ''
     def file(o): return f'{folder}/files/{o[2:]}' if o.startswith('//') else os.path.join(meta['base'], o)
     return _Rows(df.drop(columns=['id', 'file']), images, ids=df.id[ok].to_numpy(int), votes=array('votes.npy'),
@@ -1174,19 +1248,22 @@ def _vote_rows(df, votes):
     return [np.where((o >= 0) & (o < len(votes)), o, -1) for o in ways]
 
 def _agree(df, votes, at, meant):
-    "The share of labels that are the vote's majority, 0 if a split differs; names alone decide if there are no labels"
+    "The share of labels that are the vote's majority in the worst hundred rows, 0 if a split differs"
     ok = at >= 0
     role, label = votes.role.to_numpy()[at[ok]], df.label[ok].map(lambda o: _meaning(o, meant)).to_numpy()
     mine = df.role[ok].to_numpy()
     if not ok.any() or ((role != mine) & (role != '') & (mine != '')).any(): return 0
-    if not (df.label != '').any(): return ok.mean()
-    return ok.mean()*(majority(votes[_votes_names].to_numpy()[at[ok]]) == label).mean()
+    if not (df.label != '').any(): return ok.mean() # the names decide
+    equal = (majority(votes[_votes_names].to_numpy()[at[ok]]) == label)[np.argsort(at[ok])]
+    return ok.mean()*min(o.mean() for o in np.array_split(equal, max(1, len(equal)//100)))
 
 # %% ../nbs/12_read.ipynb #7d00009a
 def _is_ferplus(labels): return labels is not None and label_names(labels) == label_names(FERPLUS)
 
 def _join_votes(rows, path, labels, source):
     "The rows with FER+'s votes; raise if these do not belong to them"
+    if not isinstance(path, (str, os.PathLike)):
+        raise FERError(f'votes: give the path of fer2013new.csv, not {type(path).__name__}')
     votes = read_votes(Path(path).expanduser())
     ways, meant = _vote_rows(rows.df, votes), label_names(None if _is_ferplus(labels) else labels)
     share, at = max(((_agree(rows.df, votes, o, meant), o) for o in ways), key=lambda o: o[0], default=(0, None))
@@ -1210,6 +1287,8 @@ def _groups_of(df, groups, source):
     if groups is None: return df.who.to_numpy() if 'who' in df else None
     names = df['.file' if '.file' in df and (df['.file'] != '').all() else 'name']
     if callable(groups): return np.array([str(groups(o)) for o in names], object)
+    if not isinstance(groups, str):
+        raise FERError(f'groups={shorten(groups, 60)!r}: give a column, a regular expression, or a function of a name')
     if '.' + groups in df: return df['.' + groups].astype(str).to_numpy(object)
     try: found = [re.search(groups, o) for o in names]
     except re.error as e:
@@ -1336,7 +1415,7 @@ def _divide(rows, data, valid_pct, seed, groups):
 
 def _without(data, drop):
     "The images whose names are not among those to drop; the others stay in their splits"
-    if not len(drop): return data
+    if drop is None or not len(drop): return data
     gone = data.df['name'].isin([drop] if isinstance(drop, str) else list(drop)).to_numpy()
     if not gone.any():
         raise FERError(f'drop: none of its {len(drop):,} names, such as {shorten(next(iter(drop)), 40)!r}, '
@@ -1405,7 +1484,8 @@ def _found(source, emotions):
     except (RuntimeError, OSError, ValueError) as e: # no home, or too long a name
         why = f'there is no such file or folder ({shorten(e, 40)})'
         raise FileNotFoundError(f'{shorten(source)}: {why}; {takes}') from None
-    if not there: raise FileNotFoundError(f'{shorten(path)}: there is no such file or folder; {takes}')
+    if not there or not str(source):
+        raise FileNotFoundError(f'{shorten(path)}: there is no such file or folder; {takes}')
     return _Source(path.resolve(), shown=shorten(source))
 
 # %% ../nbs/12_read.ipynb #5dcbd719
@@ -1424,8 +1504,11 @@ def read_fer(
     "Read faces with their emotions and splits"
     check_name('protocol', protocol, ('official', 'public+private'))
     check_name('bad', bad, ('raise', 'skip'))
-    if not 0 < valid_pct < 1: raise FERError(f'valid_pct is {valid_pct}, and must be a share between 0 and 1')
-    emotions = None if emotions is None else listify(emotions)
+    if not (isinstance(valid_pct, Real) and 0 < valid_pct < 1):
+        raise FERError(f'valid_pct is {valid_pct}, and must be a share between 0 and 1')
+    if not (isinstance(seed, Integral) and seed >= 0):
+        raise FERError(f'seed is {shorten(seed, 60)!r}, and must be a whole number from 0 on')
+    emotions = None if emotions is None else [str(o) for o in listify(emotions)]
     if isinstance(source, FERData) and votes is None:
         if _as_asked(source, emotions, protocol): return _without(source, drop)
         rows, data = _narrow(source, emotions, protocol)

@@ -1,5 +1,5 @@
 "Layouts of data sets as people have them: each is read rightly, or refused with advice that works when it is typed"
-import gzip, io, json, re, shutil, tarfile, zipfile
+import gzip, io, json, os, re, shutil, tarfile, zipfile
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +68,7 @@ splits = {
     'Training.csv PublicTest.csv PrivateTest.csv': dict(train=28, valid=7, test=7),
     'fer2013_train.csv fer2013-validation.csv fer2013_test.csv': dict(train=28, valid=7, test=7),
     'train.csv dev.csv': dict(train=28, valid=7),
+    'train.csv evaluation.csv': dict(train=28, valid=7),
     'TRAIN.CSV Valid.Csv Test.csv': dict(train=28, valid=7, test=7),
     'train/data.csv val/data.csv test/data.csv': dict(train=28, valid=7, test=7),
     'train_data.csv test_data.csv': dict(train=21, valid=7, test=7),
@@ -186,6 +187,57 @@ def test_test_folder_alone(root):
     pictures(root, 'test/{e}/{i}.png', 28)
     refused(root, 'the train split would be empty: all images are test', 'give the folder or file of these alone')
     assert totals(root/'test') == dict(train=21, valid=7)
+
+def flagged(**columns): return pd.DataFrame(dict(emotion=np.arange(35) % 7, pixels=list(faces[:35]), **columns))
+
+def test_flags():
+    late, first = np.arange(35) >= 28, np.arange(35) < 7
+    for o in flagged(is_valid=np.where(late, 'yes', 'no')), flagged(is_train=~late), flagged(**{'Is Val': late*1}), flagged(isTraining=~late):
+        data = read_fer(o)
+        assert data.idxs('valid').tolist() == list(range(28, 35)) and len(data) == 35
+    assert totals(flagged(is_valid=late, is_test=first)) == dict(train=21, valid=7, test=7)
+    assert totals(flagged(is_train=~late & ~first, is_valid=late)) == dict(train=21, valid=7, test=7)
+    refused(flagged(is_valid=[None, *late[1:]]), 'row 0: is_valid must be true or false')
+    refused(flagged(is_valid=late, is_test=late), 'row 28: is_valid and is_test must be true or false, and only one of them true')
+
+def test_split_column_that_is_not_whole(capsys):
+    for o in 'phase', 'data_split', 'Data Split':
+        refused(flagged(**{o: ['train']*28 + ['val']*6 + ['later']}), "row 34: unknown", "'later': train, valid and test are known")
+    assert totals(flagged(stage=['fit']*28 + ['rest']*7)) == dict(train=28, valid=7)
+    assert 'the column stage names no splits' in capsys.readouterr().out
+    assert totals(flagged(text=['a test', 'the train', *'abcdefghijklmnopqrstuvwxyzABCDEFG'])) == dict(train=28, valid=7)
+
+def test_columns_that_are_there_twice(root):
+    twice = pd.concat([flagged(), flagged()], axis=1)
+    refused(twice, "the column 'pixels' is there 2 times")
+    refused(twice.iloc[:, [0, 1, 2]], "the column 'emotion' is there 2 times")
+    put(root/'a.csv', 'emotion,pixels,Emotion\n' + ''.join(f'{i%7},{px(i)},{(i+1)%7}\n' for i in range(28)))
+    refused(root, "a.csv: the column 'emotion' is there 2 times")
+    pictures(root/'b', '{i}.png', 28)
+    put(root/'b'/'list.csv', 'path,emotion,emotion\n' + ''.join(f'{i}.png,happy,sad\n' for i in range(28)))
+    refused(root/'b', "list.csv: the column 'emotion' is there 2 times")
+
+def test_columns_called_like_the_readers_own():
+    more = dict(label=['x']*35, name=['ann']*35, role=['boss']*35, bad=[''] * 35)
+    assert read_fer(flagged(**more)).df.emotion[:7].tolist() == EMOTIONS
+    assert read_fer(flagged(name=np.arange(35)//7), groups='name').counts().total.to_dict() == dict(train=28, valid=7)
+
+def test_splits_in_names_of_files(root):
+    for i in range(42): picture(root/f'{EMOTIONS[i % 7]}_{"train" if i < 28 else "test"}_{i}.png', i)
+    assert totals(root) == dict(train=21, valid=7, test=14)
+
+def test_links(root):
+    pictures(root, '{e}/{i}.png', 28)
+    (root/'happy'/'again').symlink_to(root)
+    assert len(read_fer(root)) == 28
+    (root/'happy'/'gone.png').symlink_to(root/'nowhere.png')
+    text = refused(root, 'happy/gone.png: there is no such file')
+    assert len(typed(text, root)["bad='skip'"]) == 28
+
+def test_name_that_is_no_utf8(root):
+    pictures(root, '{e}/{i}.png', 28)
+    with open(os.fsencode(root/'happy') + b'/caf\xe9.png', 'wb') as f: f.write(png(faces[99]))
+    for _ in range(2): assert len(read_fer(root)) == 29
 
 # B. A folder is a class only if its name is an emotion, or if the caller says so
 
@@ -385,6 +437,40 @@ def test_emotion_in_the_name_of_a_file(root, capsys):
     picture(root/'faces'/'portrait.jpg', 99)
     refused(root, 'all images are in one class')
 
+def test_two_folders_that_may_be_the_class(root):
+    for k in range(7):
+        for c in range(4): picture(root/f'{k}/{c}/{k}{c}.png', 4*k + c)
+    refused(root, "may be the class: name those that are not another way, such as clip_1")
+    put(root/'list.csv', 'path,emotion\n' + ''.join(f'{k}/{c}/{k}{c}.png,{EMOTIONS[k]}\n' for k in range(7) for c in range(4)))
+    assert len(read_fer(root)) == 28 # what the message advises, and the other
+    (root/'list.csv').unlink()
+    for o in list(root.glob('*/*')): o.rename(o.with_name(f'clip_{o.name}'))
+    assert read_fer(root).df.emotion.tolist() == [EMOTIONS[k] for k in range(7) for _ in range(4)]
+    for o in 'happy', 'neutral': pictures(root/'b', o + '/{e}/{i}.png', 14)
+    refused(root/'b', 'may be the class')
+    pictures(root/'c', '1/neutral/{e}/{i}.png', 14) # one folder above all others
+    assert read_fer(root/'c').vocab == EMOTIONS
+
+def test_list_beside_numbered_folders(root):
+    "A list that names all images counts more than numbers, and one that does not counts less"
+    pictures(root, 'images/{k}/{i}.png', 28)
+    text = ['path,emotion', *[f'images/{i % 7}/{i}.png,{EMOTIONS[(i + 1) % 7]}' for i in range(28)]]
+    put(root/'list.csv', '\n'.join(text))
+    assert read_fer(root).df.emotion[:2].tolist() == EMOTIONS[1:3]
+    put(root/'list.csv', '\n'.join(text[:-1]))
+    data = read_fer(root)
+    assert data.problems.name.tolist() == ['list.csv'] and data.df.emotion.tolist() == sorted([*EMOTIONS]*4, key=EMOTIONS.index)
+
+def test_list_of_affectnet(root):
+    for numbers in 8, 7:
+        text = ['subDirectory_filePath,face_x,expression,valence']
+        for i in range(32):
+            picture(root/f'Manually_Annotated/{100 + i % 4}/{i:03d}.jpg', i, 96)
+            text.append(f'{100 + i % 4}/{i:03d}.jpg,1,{i % numbers},0.1')
+        put(root/'training.csv', '\n'.join(text))
+        got = typed(refused(root, 'labels=AFFECTNET (first rows: neutral, happy, sad)'), root)
+        assert got['labels=AFFECTNET'].df.emotion.tolist() == [AFFECTNET[i % numbers] for i in range(32)]
+
 # C. What belongs together
 
 def test_copies(root, capsys):
@@ -531,6 +617,11 @@ def test_one_hot(root):
     again = eval(re.search(r'df\.assign\(.*\(1\)\)', text)[0], dict(df=df, np=np))
     assert read_fer(again).df.emotion.tolist() == [EMOTIONS[i] for i in y]
 
+def test_labels_in_a_shell():
+    torch = pytest.importorskip('torch')
+    for f in torch.tensor, np.array, lambda o: [o], lambda o: np.array([o]), np.float32, lambda o: torch.tensor([o]):
+        assert read_fer(flagged().assign(emotion=[f(i % 7) for i in range(35)])).df.emotion[:7].tolist() == EMOTIONS
+
 def test_labels_refused(root):
     source = numbered(root, 7, 'frame')
     refused(source, "unknown labels 'AFECTNET': did you mean 'AFFECTNET'?", labels='afectnet')
@@ -576,6 +667,11 @@ def test_frame_with_bad_pictures():
         text = refused(df, 'row 3: ', why)
         data, = typed(text, df).values()
         assert len(data) == 34
+
+def test_pixels_in_a_column_of_images(root):
+    df = pd.DataFrame(dict(emotion=np.arange(35) % 7, image=[px(i) for i in range(35)]))
+    df.to_csv(root/'a.csv', index=False)
+    for o in df, root, root/'a.csv': np.testing.assert_array_equal(read_fer(o).images, faces[:35])
 
 def test_frame_with_pixels_in_colour():
     df = pd.DataFrame(dict(emotion=np.arange(14) % 7, pixels=[np.dstack([o]*3) for o in faces[:14]]))
@@ -671,6 +767,25 @@ def test_list_that_is_no_table(root):
     put(root/'labels.csv', 'path,emotion\n0.jpg,happy\n1.jpg,sad,and,more\n')
     refused(root, 'labels.csv cannot be read as a CSV')
 
+def test_same_names_in_two_folders(root):
+    "A list beside its images means these; elsewhere a name that two images have is refused"
+    for o, start in ('train', 0), ('valid', 50):
+        pictures(root/'a'/o, '{i}.png', 28, start)
+        put(root/'a'/o/'metadata.csv', 'file_name,label\n' + ''.join(f'{i}.png,{EMOTIONS[(i + start) % 7]}\n' for i in range(28)))
+    data = read_fer(root/'a')
+    assert data.counts().total.to_dict() == dict(train=28, valid=28) and not len(data.problems)
+    for o, start in ('train', 0), ('valid', 50):
+        np.testing.assert_array_equal(data.images[data.idxs(o)], faces[start:start+28])
+        assert data.df.emotion[data.idxs(o)].tolist() == [EMOTIONS[(i + start) % 7] for i in range(28)]
+    for o, folder in ('train', 'images'), ('test', 'test_images'):
+        pictures(root/'b', folder + '/{i}.png', 28, 50*(o == 'test'))
+        put(root/'b'/f'{o}.csv', 'path,emotion\n' + ''.join(f'{i}.png,{EMOTIONS[i % 7]}\n' for i in range(28)))
+    refused(root/'b', "train.csv: '0.png' may be images/0.png or test_images/0.png: write paths as they are from the folder of the CSV on")
+    for o, folder in ('train', 'images'), ('test', 'test_images'):
+        put(root/'b'/f'{o}.csv', 'path,emotion\n' + ''.join(f'{folder}/{i}.png,{EMOTIONS[i % 7]}\n' for i in range(28)))
+    data = read_fer(root/'b')
+    np.testing.assert_array_equal(data.images[data.idxs('test')], faces[50:78])
+
 def test_columns_that_are_no_splits():
     df = pd.DataFrame(dict(emotion=np.arange(35) % 7, pixels=list(faces[:35]), access=['public', 'private', 'public', 'private', 'private']*7))
     assert totals(df) == dict(train=28, valid=7)
@@ -742,6 +857,10 @@ def test_other_archives(root, name, head):
     put(root/name, head + bytes(99))
     refused(root/name, 'archive: unpack it, and give the folder')
 
+def test_archive_without_files(root):
+    with zipfile.ZipFile(root/'a.zip', 'w'): pass
+    refused(root/'a.zip', 'there are no images and no pixel CSV in it')
+
 # H. Strings that are no file here
 
 def test_other_strings(root, monkeypatch):
@@ -756,6 +875,14 @@ def test_other_strings(root, monkeypatch):
     refused(put(root/'a.mp4', 'x'), 'is a video: save its frames in a folder for each emotion')
     put(root/'clips'/'b.mp4', 'x')
     refused(root/'clips', 'it holds videos: save their frames as pictures')
+
+def test_arguments(root):
+    pictures(root, '{e}/{i}.jpg', 28)
+    for kw in dict(groups=['a']), dict(groups=3), dict(valid_pct='0.2'), dict(valid_pct=None), dict(seed='x'), dict(seed=-1), dict(seed=None):
+        refused(root, next(iter(kw)), **kw)
+    refused(root, 'unknown emotion', emotions=dict(happy=1, sad=2))
+    assert len(read_fer(root, drop=None)) == 28
+    refused('', 'there is no such file or folder', error=FileNotFoundError)
 
 def test_long_names(root):
     "A message stays short, whatever is in it"
@@ -842,6 +969,29 @@ def test_votes_refused(root, voted):
     refused(csv(root/'a.csv'), 'there is no such file', votes=root/'none.csv', error=FileNotFoundError)
     refused(root/'a.csv', 'has no votes of FER+', votes=root/'a.csv')
     refused(root/'a.csv', 'Git LFS', votes=put(root.parent/'x.csv', pointer))
+
+def test_votes_that_cannot_be(root, voted):
+    csv, *_ = voted
+    new, source = root.parent/'fer2013new.csv', csv(root/'a.csv')
+    lines = new.read_text().splitlines()
+    for why, text in {'fer2013new.csv:2: votes are whole numbers, and those of ten people': [lines[0], lines[1] + '0', *lines[2:]],
+                      'fer2013new.csv:3: votes are whole numbers': [*lines[:2], lines[2][:-1] + '-1', *lines[3:]],
+                      'fer2013new.csv:4: votes are whole numbers': [*lines[:3], lines[3] + '.5', *lines[4:]],
+                      'fer2013new.csv:114: fer0000111.png is there twice': [*lines, lines[-1]],
+                      "fer2013new.csv:2: unknown Usage 'Later'": [lines[0], 'Later' + lines[1][8:], *lines[2:]],
+                      'do not belong to these images': lines[:100]}.items():
+        put(new, '\n'.join(text))
+        refused(source, why, votes=new)
+    refused(source, 'votes: give the path of fer2013new.csv, not DataFrame', votes=pd.read_csv(new))
+
+def test_votes_out_of_step(root):
+    "A row that is missing shifts all that follow, and half of the labels agree all the same"
+    label = np.random.default_rng(0).integers(0, 7, 301)
+    def frame(rows): return pd.DataFrame(dict(emotion=label[rows], pixels=list(faces[:len(rows)])))
+    text = [f'Training,fer{i:07d}.png,{",".join(str(10*(FERPLUS[j:j+1] == [EMOTIONS[k]])) for j in range(10))}' for i, k in enumerate(label)]
+    new = put(root/'fer2013new.csv', '\n'.join([f'Usage,Image name,{",".join(read._votes_names)}', *text]))
+    assert len(read_fer(frame(np.arange(300)), votes=new)) == 300
+    refused(frame(np.delete(np.arange(301), 150)), 'do not belong to these images', votes=new)
 
 def test_majority():
     "The rules of FER+: single votes do not count, and more than half of the rest is a majority"
