@@ -1415,10 +1415,11 @@ def _divide(rows, data, valid_pct, seed, groups):
 
 def _without(data, drop):
     "The images whose names are not among those to drop; the others stay in their splits"
-    if drop is None or not len(drop): return data
-    gone = data.df['name'].isin([drop] if isinstance(drop, str) else list(drop)).to_numpy()
+    drop = listify(drop)
+    if not drop: return data
+    gone = data.df['name'].isin(drop).to_numpy()
     if not gone.any():
-        raise FERError(f'drop: none of its {len(drop):,} names, such as {shorten(next(iter(drop)), 40)!r}, '
+        raise FERError(f'drop: none of its {len(drop):,} names, such as {shorten(drop[0], 40)!r}, '
                        f'is an image of {_called(data)}')
     some = data.subset(np.flatnonzero(~gone))
     for o in sorted({*data.df.split} - {*some.df.split}): raise FERError(f'drop: the {o} split would be empty')
