@@ -58,6 +58,7 @@ class Checkpoint(TrainAccuracy):
 
     def before_fit(self):
         "Find out which epochs of this fit are still to be trained"
+        for p in self.model.parameters(): p.grad = None # or fastai decays frozen weights with a gradient of 0
         self.n_fit += 1
         self.first_epoch = 0
         if self.saved and self.n_fit < self.saved['fit']: self.first_epoch = self.n_epoch
