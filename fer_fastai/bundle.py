@@ -17,7 +17,7 @@ Docs: https://fer-fastai.github.io/fer_fastai/bundle.html.md"""
 __all__ = ['Bundle', 'onnx_session']
 
 # %% ../nbs/02_bundle.ipynb #f56f9252
-import json, os
+import json, os, sys
 from functools import cached_property
 from os.path import exists # False for what can be no path
 from pathlib import Path
@@ -143,13 +143,26 @@ def card(self:Bundle)->str: # Markdown, '' if there is none
     path = self.path/'README.md'
     return path.read_text(encoding='utf-8') if path.exists() else ''
 
+# %% ../nbs/02_bundle.ipynb #ec3cee80
+def import_onnxruntime(
+): # the module
+    "Import onnxruntime without its reports to Microsoft"
+    name = 'ORT_DISABLE_TELEMETRY'
+    before,new = os.environ.get(name),'onnxruntime' not in sys.modules
+    if new: os.environ[name] = '1'
+    try: import onnxruntime
+    finally:
+        if new: os.environ.pop(name, None)
+        if new and before is not None: os.environ[name] = before
+    return onnxruntime
+
 # %% ../nbs/02_bundle.ipynb #02fa0002
 def onnx_session(
     source, # file, or its bytes
     threads=None # of the CPU; None for as many as it has cores
 ): # `InferenceSession` of onnxruntime
     "Open an ONNX network, ready to run on the CPU"
-    import onnxruntime as ort
+    ort = import_onnxruntime()
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.add_session_config_entry('session.force_spinning_stop', '1')
