@@ -17,7 +17,7 @@ Docs: https://fer-fastai.github.io/fer_fastai/bundle.html.md"""
 __all__ = ['Bundle', 'onnx_session']
 
 # %% ../nbs/02_bundle.ipynb #f56f9252
-import json, math, os, re
+import json, math, os, re, sys
 from functools import cached_property
 from numbers import Real
 from os.path import exists, isfile # False for what can be no path
@@ -210,7 +210,8 @@ def _check_graph(path, graph, labels, pre):
     "Raise a `FERError` if the network does not fit config.json, or is made of anything but ONNX's own operators"
     shape,takes,gives = [len(pre.mode), pre.size, pre.size],*map(list, (graph.input, graph.output))
     if [(o.name, o.type.tensor_type.elem_type) for o in takes + gives] != [('image', 1), ('probs', 1)]: # float32
-        raise FERError(f'{path} is not a network of fer_fastai: those have one input "image" and one output "probs"')
+        raise FERError(f'{path} is not a network of fer_fastai, with one input "image" and one output "probs": '
+                       'give a model that `save_bundle` or train_fer wrote')
     if _shape(takes[0])[1:] != shape:
         raise FERError(f'{path}: the network takes pictures of shape {_shape(takes[0])[1:]}, '
                        f'and config.json says {shape}')
@@ -304,13 +305,26 @@ def card(self:Bundle)->str: # Markdown, '' if there is none
     if not (self.path/'README.md').exists(): return ''
     return _inside(self.path, 'README.md', 2**23).read_text(encoding='utf-8', errors='replace')
 
+# %% ../nbs/02_bundle.ipynb #ec3cee80
+def import_onnxruntime(
+): # the module
+    "Import onnxruntime without its reports to Microsoft"
+    name = 'ORT_DISABLE_TELEMETRY'
+    before,new = os.environ.get(name),'onnxruntime' not in sys.modules
+    if new: os.environ[name] = '1'
+    try: import onnxruntime
+    finally:
+        if new: os.environ.pop(name, None)
+        if new and before is not None: os.environ[name] = before
+    return onnxruntime
+
 # %% ../nbs/02_bundle.ipynb #02fa0002
 def onnx_session(
     source, # file, or its bytes
     threads=None # of the CPU; None for as many as it has cores
 ): # `InferenceSession` of onnxruntime
     "Open an ONNX network, ready to run on the CPU"
-    import onnxruntime as ort
+    ort = import_onnxruntime()
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.add_session_config_entry('session.force_spinning_stop', '1')

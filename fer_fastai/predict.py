@@ -36,8 +36,8 @@ class FER:
     "A predictor of facial expressions"
     def __init__(self,
         model=None, # as `Bundle` takes it; None for the model that ships with the package
-        detector=None, # 'yunet', 'haar', or what else `find_faces` takes; None for the best one here
-        threads=None # of the CPU, for the network; None for as many as it has cores
+        detector=None, # 'yunet', 'haar', or anything else that `find_faces` takes; None for the best one here
+        threads=None # CPU threads for the network; None for one on each core
     ):
         if detector is not None: detector_name(detector)
         self.bundle,self.detector = Bundle(model),detector
@@ -115,7 +115,7 @@ def _file(x):
 
 @patch
 def _boxed(self:FER, img, face, tta):
-    "What the network is to see of a face: uint8, shape (views, size, size, channels)"
+    "The crops of a face: uint8, shape (views, size, size, channels)"
     x,y,w,h = face.box
     sides = [.95, 1, 1.1*(w*h)**.5/max(w, h)] if tta else [1]
     boxes = [(x + w*(1-k)/2, y + h*(1-k)/2, k*w, k*h) for k in sides]
@@ -123,14 +123,14 @@ def _boxed(self:FER, img, face, tta):
 
 @patch
 def _views(self:FER, img, faces, tta):
-    "What the network is to see: uint8, shape (faces, views, size, size, channels)"
+    "The crops of all faces: uint8, shape (faces, views, size, size, channels)"
     views = np.stack([self.pre(img)[None] if o.box is None else self._boxed(img, o, tta) for o in faces])
     return np.concatenate([views, views[..., ::-1, :]], 1) if tta else views
 
 # %% ../nbs/32_predict.ipynb #32fa0008
 @patch
 def _note(self:FER, img, found, looked):
-    "What there is to say about a picture besides its faces"
+    "Remarks about a picture: what `open_image` noted, and a hint if no face was found"
     small = max(img.size) <= 2*self.pre.size and max(img.size) <= 1.25*min(img.size)
     hint = "no face found; if this small picture is a face already, use faces='crop'"
     return '; '.join(filter(None, [img.info.get('note'), hint if looked and small and not found else None]))
@@ -191,7 +191,7 @@ def score(self:FER,
 @patch
 def __call__(self:FER,
     x, # a picture as `open_image` takes it; or many: a list, a generator, an array (n, height, width)
-    faces='detect', # 'detect'; 'crop' if the whole picture is one face; or boxes (faces, 4), for many pictures a list of them
+    faces='detect', # 'detect'; 'crop' if the whole picture is one face; or its boxes; for many pictures a list of boxes
     tta=False # take the mean of six views of each face
 )->Faces: # the faces of a picture, largest first if they are detected; for many pictures a list of `Faces`
     "Predict the expressions in a picture, or in many"
@@ -222,7 +222,7 @@ def frame(self:FER,
     faces='detect', # as above
     tta=False # take the mean of six views of each face
 ): # DataFrame with `columns`; a picture without a file's name is called by its number
-    "Make a table with a row for each face, and for each picture without one"
+    "Make a table with a row for each face, and one for each picture without a face"
     import pandas as pd
     if not _is_many(images): images,faces = [images],faces if isinstance(faces, str) else [faces]
     rows = [row for i,found in enumerate(self(images, faces, tta)) for row in found.rows(found.file or i)]
@@ -234,6 +234,6 @@ def draw(self:FER,
     img, # as `open_image` takes it
     faces=None # list of `Face`; None to predict them
 )->Image.Image: # RGB
-    "Draw what the network says into a picture"
+    "Draw the faces of a picture, with their expressions"
     img = open_image(img)
     return annotate(img, self(img) if faces is None else faces)

@@ -38,7 +38,7 @@ from PIL import Image
 from .core import (AFFECTNET, EMOTIONS, EMOTIONS8, FERError, atomic, cache_dir, check_labels, check_name,
                              emotion_name, shorten, write_json)
 from .data import SPLITS, FERData, emotion_vocab, image_digest, split_name
-from .images import image_suffixes, open_image, video_suffixes
+from .images import image_suffixes, lfs_pointer, open_image, video_suffixes
 from .sample import sample_faces
 
 # %% ../nbs/12_read.ipynb #0634d880
@@ -113,7 +113,7 @@ class _Source:
                 for k in {tail, os.path.splitext(tail)[0]}: out.setdefault(k, []).append(o)
         return out
     @cached_property
-    def heads(self): return {o: _Head(self.root/o) for o in self.named('.csv', '.tsv', *['.txt', '']*self.is_file)}
+    def heads(self): return {o: _Head(self.root/o) for o in self.named('.csv', '.tsv', '.jsonl', *['.txt', '']*self.is_file)}
 
 # %% ../nbs/12_read.ipynb #7d000011
 _empty_words = set('''face faces image images img imgs photo photos pic pics picture pictures expression expressions
@@ -253,8 +253,7 @@ def _fields(line, sep=b','):
 def _no_data(head):
     "What a file that begins with these bytes is instead of data, '' if it may be data"
     if not head.strip(): return 'the file is empty'
-    if head.startswith(b'version https://git-lfs'):
-        return 'this is a pointer of Git LFS, not the data: run git lfs pull'
+    if head.startswith(lfs_pointer): return 'this is a pointer of Git LFS, not the data: run git lfs pull'
     utf16 = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or head.count(0) > len(head)/3 > 2
     code = 'utf-16' if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else f'utf-16-{"lb"[head[0] == 0]}e'
     save = f"pd.read_csv(path, encoding='{code}').to_csv('utf8.csv', index=False)"
@@ -262,19 +261,27 @@ def _no_data(head):
 
 # %% ../nbs/12_read.ipynb #970f1e6b
 class _Head:
-    "The first line of a CSV"
+    "The first line of a CSV, or of a file with a line of JSON for each row"
     def __init__(self, path):
         with open(path, 'rb') as f: line = f.readline(2**16)
         self.trouble = _no_data(line)
         line = line.removeprefix(codecs.BOM_UTF8)
-        self.sep = max((b',', b';', b'\t'), key=line.count)
-        try: self.names = [] if self.trouble else [o.decode(errors='replace') for o in _fields(line, self.sep)]
-        except csv.Error: self.names = [] # no text
+        self.sep = None if _suffix(path) == '.jsonl' else max((b',', b';', b'\t'), key=line.count)
+        try: self.names = [] if self.trouble else self._columns(line)
+        except (csv.Error, ValueError): self.names = [] # no text
         self.columns = {o.lower(): i for i, o in enumerate(self.names)}
         self.label, self.image = _first(self.columns, _label_columns), _first(self.columns, _image_columns)
+        one_hot = sum(emotion_word(o) is not None for o in self.names) > 1
+        self.pixels = bool(self.sep and self.label and self.image == 'pixels')
+        self.list = bool(self.image and (self.label or one_hot)) and not self.pixels
+
+    def _columns(self, line):
+        if not self.sep: return list(map(str, json.loads(line)))
+        return [o.decode(errors='replace') for o in _fields(line, self.sep)]
 
     def missing(self):
         "What the file lacks to be read by itself"
+        if not self.names: return 'its first line names no columns'
         pixels = 'pixels' in self.columns
         hint = "; the competition's test.csv has no labels, fer2013.csv has them" if pixels else ''
         what = 'emotion' if not self.label else 'pixels'
@@ -398,7 +405,7 @@ def _pick(src, names, parts=False):
 # %% ../nbs/12_read.ipynb #74e0fbeb
 def _read_pixels(src):
     "Pixel CSV: emotion, pixels and perhaps Usage, in one file or one for each split"
-    good = [o for o, h in src.heads.items() if h.label and h.image == 'pixels']
+    good = [o for o, h in src.heads.items() if h.pixels]
     if not good: return
     parts, side = [], None
     for name, role in (found := _pick(src, good)).items():
@@ -417,9 +424,7 @@ def _decode(picture):
     try:
         img = open_image(picture, name='it')
         return (np.asarray(img) if img.mode == 'L' and max(img.size) <= 64 else None), image_digest(img), ''
-    except FERError as e:
-        head = _head_of(picture) if isinstance(picture, (str, Path)) else b''
-        return None, b'', head and _no_data(head) or str(e).removeprefix('it: ')
+    except FERError as e: return None, b'', str(e).removeprefix('it: ')
 
 def _head_of(path):
     try:
@@ -665,14 +670,20 @@ def _csv_frame(path, where, **kwargs):
     try: return pd.read_csv(path, **more, **kwargs)
     except ValueError as e: raise FERError(f'{where} cannot be read as a CSV: {shorten(e)}') from None
 
+def _list_frame(path, head, where):
+    "The table in a CSV, or in lines of JSON"
+    if head.sep: return _csv_frame(path, where, sep=head.sep.decode(), dtype=str)
+    try: return pd.read_json(path, lines=True, dtype=False)
+    except ValueError as e: raise FERError(f'{where} cannot be read as lines of JSON: {shorten(e)}') from None
+
 def _read_list(src):
-    "List of files: a CSV with a column of paths and one of emotions, beside the images or above them"
-    good = [o for o, h in src.heads.items() if h.label and h.image not in (None, 'pixels')]
+    "List of files: a CSV or metadata.jsonl with a column of paths and one of emotions, beside the images or above them"
+    good = [o for o, h in src.heads.items() if h.list]
     if not good or _has_classes(src.images, numbers=False): return
     parts, found = [], _pick(src, good)
     for name, role in found.items():
         _check_once(src.heads[name].names, (src.heads[name].label, src.heads[name].image), src.where(name))
-        df = _csv_frame(src.root/name, src.where(name), sep=src.heads[name].sep.decode(), dtype=str)
+        df = _list_frame(src.root/name, src.heads[name], src.where(name))
         parts.append((df, [f'{name}:{i}' for i in range(2, len(df) + 2)], role, name, _finder(src, name)))
     rows = _from_frames(parts)
     listed = _names_in(src, rows.df['.file']) if '.file' in rows.df else []
@@ -864,12 +875,12 @@ def _yolo_label(path):
 def _read_yolo(src):
     "YOLO: images, a text file with a box for each, and data.yaml"
     notes = {o: re.sub('(^|/)images(?=/)', r'\1labels', os.path.splitext(o)[0]) + '.txt' for o in src.images}
-    found = {o: n for o, n in notes.items() if n in src.files and 'labels' in n.split('/')}
-    if not found: return
-    meant, used = _yolo_names(src)
+    found = {o: n for o, n in notes.items() if n in src.files}
+    meant, used = _yolo_names(src) if found else ({}, ())
+    if not meant and not any('labels' in o.split('/') for o in found.values()): return
     labels, bad = zip(*[_yolo_label(src.root/found[o]) if o in found else ('', 'it has no label') for o in src.images])
     df = _table(src.images, [meant.get(o, o) for o in labels], [_role_above(o) for o in src.images], bad)
-    doubt = '' if meant else 'YOLO numbers the classes of each set in another way, and there is no data.yaml'
+    doubt = '' if meant else 'each YOLO set has its own classes, and there is no data.yaml'
     return _in_tree(src, df, used=(*found.values(), *used), doubt=doubt)
 
 # %% ../nbs/12_read.ipynb #7d000068
@@ -1011,7 +1022,7 @@ def _unpacked(folder, shown, room, depth=0):
     "What an archive holds, as a `_Source`, after the archives in it were unpacked if there is nothing else"
     if depth > 4: raise FERError(f'{shown}: there are archives in archives in archives: unpack it, and give the folder')
     src = _Source(folder, shown=shown)
-    something = src.images or any(h.label for h in src.heads.values())
+    something = src.images or any(h.pixels or h.list for h in src.heads.values())
     if not something and (inner := [o for o in src.files if _kind(Path(folder)/o)]):
         for o in inner:
             path, to = Path(folder)/o, Path(folder).with_name('inner')/Path(o).name
@@ -1167,7 +1178,7 @@ def _rows(src):
         return _read(src)
     drawn_by = Path(sample_faces.__code__.co_filename)
     if not src.path: return _cached(['sample', src.classes, str(drawn_by), drawn_by.stat().st_mtime_ns], read)
-    one_list = src.is_file and not _kind(src.path) and src.heads and src.heads[src.path.name].image != 'pixels'
+    one_list = src.is_file and not _kind(src.path) and src.heads and not src.heads[src.path.name].pixels
     if one_list: return read(None) # its images may change
     return _cached([str(src.path), src.files], read, '' if src.is_file else str(src.root))
 
@@ -1239,7 +1250,10 @@ def _why_numbers(df, means, meant, source, default, doubt):
     rows = df.name[df.label.isin(numbers)]
     if found and (doubt or len(rows) > 3):
         _show_readings(df, found, source)
-        raise FERError(f'{shorten(rows.iloc[0], 50)}: {text} (and {len(rows)-1:,} more) in {shorten(source, 60)}')
+        text += f' (and {len(rows)-1:,} more)'
+        where = f' in {shorten(source, 60)}'
+        first = shorten(rows.iloc[0], min(50, max(20, 298 - len(text))))
+        raise FERError(f'{first}: {text}' + where*(len(first + text + where) <= 298))
     return {o: text.replace(repr(numbers[0]), repr(o), 1) for o in numbers}
 
 # %% ../nbs/12_read.ipynb #7d0000da
@@ -1499,8 +1513,8 @@ def _rows_of_data(data):
     df = _table(data.df.name, data.df.emotion, data.df.split).assign(left='', emotion=data.df.emotion)
     return _Rows(df, data.images, data.paths, data.image_ids, data.votes, unread=[])
 
-def _as_asked(data, emotions, protocol):
-    return emotions is None and protocol in ('official', data.protocol) and len(data.idxs('valid')) > 0
+def _as_asked(data, emotions, protocol, groups):
+    return emotions is None and groups is None and protocol in ('official', data.protocol) and len(data.idxs('valid')) > 0
 
 def _narrow(data, emotions, protocol):
     "The emotions asked for, and test rows as valid ones under `protocol='public+private'`"
@@ -1557,7 +1571,9 @@ def read_fer(
         raise FERError(f'seed is {shorten(seed, 60)!r}, and must be a whole number from 0 on')
     emotions = None if emotions is None else [str(o) for o in listify(emotions)]
     if isinstance(source, FERData) and votes is None:
-        if _as_asked(source, emotions, protocol): return _without(source, drop)
+        if labels is not None:
+            raise FERError('the emotions of FERData have their names already: give labels when you read the source')
+        if _as_asked(source, emotions, protocol, groups): return _without(source, drop)
         rows, data = _narrow(source, emotions, protocol)
     else: rows, data = _read_source(source, emotions, protocol, bad, labels, votes)
     return _without(_divide(rows, data, valid_pct, seed, groups), drop)

@@ -356,7 +356,7 @@ def yolo(root, box='{} 0.5 0.5 0.9 0.9', names='names: [Anger, Contempt, Disgust
     if names: put(root/'data.yaml', names)
     return root
 
-@pytest.mark.parametrize('layout', ['{s}/{k}', '{k}/{s}', 'YOLO_format/{s}/{k}'])
+@pytest.mark.parametrize('layout', ['{s}/{k}', '{k}/{s}', 'YOLO_format/{s}/{k}', '{s}'])
 @pytest.mark.parametrize('listed', [True, False])
 def test_yolo(root, layout, listed):
     order = 'Anger Contempt Disgust Fear Happy Neutral Sad Surprise'.split()
@@ -530,6 +530,13 @@ def test_groups_of_a_data_set():
     who = again.df.name.map(lambda o: int(o.split()[1])//7)
     assert not {*who[again.idxs('train')]} & {*who[again.idxs('valid')]}
 
+def test_what_a_data_set_has_already(capsys):
+    data = read_fer(pd.DataFrame(dict(emotion=np.arange(70) % 7, pixels=list(faces[:70]))))
+    refused(data, 'have their names already', 'labels', labels=EMOTIONS8)
+    capsys.readouterr()
+    read_fer(data, groups=lambda o: int(o.split()[1])//7)
+    assert '10 groups, 10 of them in more than one split' in capsys.readouterr().out
+
 def test_groups_across_given_splits(root, capsys):
     pictures(root, 'train/{e}/ann_{i}.png', 28)
     pictures(root, 'val/{e}/ann_{i}.png', 14, 50)
@@ -610,7 +617,7 @@ def test_one_hot(root):
     hot = pd.DataFrame(np.eye(7, dtype=int)[y], columns=['Angry', 'Disgust', 'Fear', 'Happy', 'Sad', 'Surprise', 'Neutral'])
     df = hot.assign(pixels=[px(i) for i in range(35)])
     df.to_csv(root/'a.csv', index=False)
-    for o in df, df.iloc[:, ::-1]: assert read_fer(o).df.emotion.tolist() == [EMOTIONS[i] for i in y]
+    for o in df, df.iloc[:, ::-1], root/'a.csv', root: assert read_fer(o).df.emotion.tolist() == [EMOTIONS[i] for i in y]
     refused(df.assign(Happy=1), 'are not one-hot: give one emotion for each image, in a column emotion')
     df = pd.DataFrame(dict(emotion=list(np.eye(7)[y]), pixels=list(faces[:35])))
     text = refused(df, 'row 0: the label is a list of 7 numbers', 'df.assign(emotion=np.stack(df.emotion).argmax(1))')
@@ -761,6 +768,20 @@ def test_list_with_missing_files(root):
     put(root/'labels.csv', '\n'.join(['path,label', *[f'{i}.jpg,{i % 7}' for i in range(30)]]))
     text = refused(root, 'labels.csv:30: there is no such file (and 1 more)')
     assert len(typed(text, root)["bad='skip'"]) == 28
+
+@pytest.mark.parametrize('label', ['"happy"', '3'])
+def test_metadata_in_json(root, label):
+    pictures(root, 'train/{i}.jpg', 28)
+    line = '{{"file_name": "{i}.jpg", "label": {label}, "split": "{s}"}}'
+    text = '\n'.join(line.format(i=i, label=label if i % 2 else label.replace('happy', 'sad').replace('3', '4'), s='test' if i > 19 else 'train') for i in range(28))
+    put(root/'train'/'metadata.jsonl', text)
+    data = read_fer(root)
+    assert data.df.emotion.tolist() == ['sad', 'happy']*14 and data.counts().total.to_dict() == dict(train=16, valid=4, test=8)
+    np.testing.assert_array_equal(data.images[5], np.asarray(Image.open(root/'train'/'5.jpg')))
+    put(root/'train'/'metadata.jsonl', text + '\n{"file_name"')
+    refused(root, 'train/metadata.jsonl cannot be read as lines of JSON')
+    put(root/'train'/'metadata.jsonl', 'no JSON')
+    refused(root/'train'/'metadata.jsonl', 'its first line names no columns')
 
 def test_list_that_is_no_table(root):
     pictures(root, 'images/{i}.jpg', 14)
