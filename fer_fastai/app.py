@@ -1,6 +1,6 @@
 """A page in the browser for photos and the camera, on your own machine or as a Hugging Face Space
 
-`fer_app` opens a page on which anybody can try a model: with one photo, with up to fifty at once, or before the camera. It runs on your own machine, and `export_space` turns it into a Hugging Face Space. The page needs Gradio: `pip install 'fer_fastai[app]'`.
+`fer_app` opens a page on which anybody can try a model: with one photo, with up to fifty at once, or with the camera. It runs on your own machine, and `export_space` turns it into a Hugging Face Space. The page needs Gradio: `pip install 'fer_fastai[app]'`.
 
 Docs: https://fer-fastai.github.io/fer_fastai/app.html.md"""
 

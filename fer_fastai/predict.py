@@ -37,7 +37,8 @@ def _check_net(session, labels, pre, path):
     takes,gives = [[(o.name, o.shape) for o in f()] for f in (session.get_inputs, session.get_outputs)]
     path,shape = shorten(path),[len(pre.mode), pre.size, pre.size]
     if [o[0] for o in takes + gives] != ['image', 'probs']:
-        raise FERError(f'{path} is not a network of fer_fastai: those have one input "image" and one output "probs"')
+        raise FERError(f'{path} is not a network of fer_fastai, with one input "image" and one output "probs": '
+                       'give a model that `save_bundle` or train_fer wrote')
     if gives[0][1][1] != len(labels):
         raise FERError(f'{path}: the network has {gives[0][1][1]} outputs and there are {len(labels)} labels: '
                        f'{shorten(", ".join(labels))}')
@@ -49,8 +50,8 @@ class FER:
     "A predictor of facial expressions"
     def __init__(self,
         model=None, # as `Bundle` takes it; None for the model that ships with the package
-        detector=None, # 'yunet', 'haar', or what else `find_faces` takes; None for the best one here
-        threads=None # of the CPU, for the network; None for as many as it has cores
+        detector=None, # 'yunet', 'haar', or anything else that `find_faces` takes; None for the best one here
+        threads=None # CPU threads for the network; None for one on each core
     ):
         if detector is not None: detector_name(detector)
         if threads is not None: check_whole('threads', threads, 1, 1024)
@@ -123,7 +124,7 @@ def _file(x):
 
 @patch
 def _boxed(self:FER, img, face, tta):
-    "What the network is to see of a face: uint8, shape (views, size, size, channels)"
+    "The crops of a face: uint8, shape (views, size, size, channels)"
     x,y,w,h = face.box
     sides = [.95, 1, 1.1*(w*h)**.5/max(w, h)] if tta else [1]
     boxes = [(x + w*(1-k)/2, y + h*(1-k)/2, k*w, k*h) for k in sides]
@@ -131,14 +132,14 @@ def _boxed(self:FER, img, face, tta):
 
 @patch
 def _views(self:FER, img, faces, tta):
-    "What the network is to see: uint8, shape (faces, views, size, size, channels)"
+    "The crops of all faces: uint8, shape (faces, views, size, size, channels)"
     views = np.stack([self.pre(img)[None] if o.box is None else self._boxed(img, o, tta) for o in faces])
     return np.concatenate([views, views[..., ::-1, :]], 1) if tta else views
 
 # %% ../nbs/32_predict.ipynb #32fa0008
 @patch
 def _note(self:FER, img, found, looked):
-    "What there is to say about a picture besides its faces"
+    "Remarks about a picture: what `open_image` noted, and a hint if no face was found"
     small = max(img.size) <= 2*self.pre.size and max(img.size) <= 1.25*min(img.size)
     hint = "no face found; if this small picture is a face already, use faces='crop'"
     return '; '.join(filter(None, [img.info.get('note'), hint if looked and small and not found else None]))
@@ -199,7 +200,7 @@ def score(self:FER,
 @patch
 def __call__(self:FER,
     x, # a picture as `open_image` takes it; or many: a list, a generator, an array (n, height, width)
-    faces='detect', # 'detect'; 'crop' if the whole picture is one face; or boxes (faces, 4), for many pictures a list of them
+    faces='detect', # 'detect'; 'crop' if the whole picture is one face; or its boxes; for many pictures a list of boxes
     tta=False # take the mean of six views of each face
 )->Faces: # the faces of a picture, largest first if they are detected; for many pictures a list of `Faces`
     "Predict the expressions in a picture, or in many"
@@ -230,7 +231,7 @@ def frame(self:FER,
     faces='detect', # as above
     tta=False # take the mean of six views of each face
 ): # DataFrame with `columns`; a picture without a file's name is called by its number
-    "Make a table with a row for each face, and for each picture without one"
+    "Make a table with a row for each face, and one for each picture without a face"
     import pandas as pd
     if not _is_many(images): images,faces = [images],faces if isinstance(faces, str) else [faces]
     rows = [row for i,found in enumerate(self(images, faces, tta)) for row in found.rows(found.file or i)]
@@ -242,6 +243,6 @@ def draw(self:FER,
     img, # as `open_image` takes it
     faces=None # list of `Face`; None to predict them
 )->Image.Image: # RGB
-    "Draw what the network says into a picture"
+    "Draw the faces of a picture, with their expressions"
     img = open_image(img)
     return annotate(img, self(img) if faces is None else faces)

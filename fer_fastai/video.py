@@ -1,6 +1,6 @@
 """Expressions over time: the faces of a video or a camera, followed from frame to frame
 
-`fer_video` follows every face of a video, says what it expresses at each moment, and can write the video again with all of that drawn in.
+`fer_video` follows every face of a video, and reads its expression in each frame. It can also write the video again, with the faces and expressions drawn in.
 
 Docs: https://fer-fastai.github.io/fer_fastai/video.html.md"""
 
