@@ -221,7 +221,7 @@ It was trained with [fer_fastai](https://github.com/fer-fastai/fer_fastai).
 
 ## Use
 
-On photos, whose faces are found first (`pip install fer_fastai`):
+For photos: it finds their faces first (`pip install fer_fastai`):
 
 ```python
 from fer_fastai import FER
