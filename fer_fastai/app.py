@@ -20,7 +20,7 @@ from pathlib import Path
 from fastcore.basics import listify
 from PIL import Image
 
-from .core import FERError, atomic, shorten
+from .core import FERError, atomic, check_whole, shorten
 from .bundle import Bundle
 from .draw import annotate, face_color
 from .faces import Faces, crop_face, find_faces
@@ -441,7 +441,7 @@ def fer_app(
     detector=None # what looks for faces, as `find_faces` takes it; None for the best one here
 ): # `gr.Blocks`; its `close()` ends the page
     "Open the page for photos and the camera"
-    if port is not None and not 1 <= port <= 65535: raise FERError(f'port={port}: give a number from 1 to 65535')
+    if port is not None: check_whole('port', port, 1, 65535)
     gr = _gradio()
     from starlette.middleware import Middleware
     page = make_app(models, detector).queue(max_size=32, default_concurrency_limit=2, api_open=False)

@@ -31,7 +31,7 @@ from fastcore.basics import patch
 from PIL import Image, ImageOps
 
 from .bundle import onnx_session
-from .core import FERError, atomic, cache_dir, check_name, sha256, shorten
+from .core import FERError, atomic, cache_dir, check_name, check_number, sha256, shorten
 from .images import gray_levels, open_image, stretch_levels
 
 # %% ../nbs/30_faces.ipynb #ed368329
@@ -462,9 +462,8 @@ def find_faces(
     score=None # least score of a face, from 0 to 1, for detectors that give one; None for 0.65
 )->list: # of `Face`, largest first
     "Find the faces in a picture"
-    for k,v in dict(min_size=min_size, score=score).items():
-        if v is not None and not (isinstance(v, (int, float)) and 0 <= v <= 1 and (v or k == 'score')):
-            raise FERError(f'{k}={shorten(repr(v), 60)}: give a number from 0 to 1')
+    if min_size is not None: check_number('min_size', min_size, 'above 0, and 1 at the most')
+    if score is not None: check_number('score', score, 'from 0 to 1')
     img = open_image(img)
     return sorted(_looker(detector)(img, min_size, score), key=lambda o: -o.box[2]*o.box[3])
 

@@ -26,7 +26,7 @@ from fastcore.basics import patch
 from PIL import Image
 
 from .bundle import Bundle, onnx_session
-from .core import FERError, check_name, shorten
+from .core import FERError, check_name, check_whole, shorten
 from .draw import annotate
 from .faces import Face, Faces, as_faces, crop_face, detector_name, find_faces, tilt
 from .images import open_image
@@ -54,6 +54,7 @@ class FER:
         threads=None # CPU threads for the network; None for one on each core
     ):
         if detector is not None: detector_name(detector)
+        if threads is not None: check_whole('threads', threads, 1, 1024)
         self.bundle,self.detector = Bundle(model),detector
         self.config,self.labels,self.pre = self.bundle.config,self.bundle.labels,self.bundle.pre
         self.path = self.bundle.onnx

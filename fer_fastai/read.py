@@ -27,7 +27,6 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cached_property
 from itertools import islice, takewhile
-from numbers import Integral, Real
 from pathlib import Path, PurePath, PurePosixPath
 
 import numpy as np
@@ -35,8 +34,8 @@ import pandas as pd
 from fastcore.basics import listify
 from PIL import Image
 
-from .core import (AFFECTNET, EMOTIONS, EMOTIONS8, FERError, atomic, cache_dir, check_name, emotion_name,
-                             shorten, write_json)
+from .core import (AFFECTNET, EMOTIONS, EMOTIONS8, FERError, atomic, cache_dir, check_name, check_number,
+                             check_whole, emotion_name, shorten, write_json)
 from .data import SPLITS, FERData, emotion_vocab, image_digest, split_name
 from .images import image_suffixes, lfs_pointer, open_image, video_suffixes
 from .sample import sample_faces
@@ -1519,10 +1518,8 @@ def read_fer(
     "Read faces with their emotions and splits"
     check_name('protocol', protocol, ('official', 'public+private'))
     check_name('bad', bad, ('raise', 'skip'))
-    if not (isinstance(valid_pct, Real) and 0 < valid_pct < 1):
-        raise FERError(f'valid_pct is {valid_pct}, and must be a share between 0 and 1')
-    if not (isinstance(seed, Integral) and seed >= 0):
-        raise FERError(f'seed is {shorten(seed, 60)!r}, and must be a whole number from 0 on')
+    check_number('valid_pct', valid_pct, 'between 0 and 1')
+    check_whole('seed', seed)
     emotions = None if emotions is None else [str(o) for o in listify(emotions)]
     if isinstance(source, FERData) and votes is None:
         if labels is not None:
