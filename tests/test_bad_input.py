@@ -342,8 +342,10 @@ def test_two_processes(fer, cache):
     assert {o.communicate()[0].strip() for o in procs} == {read_fer(fer).fingerprint}
     assert len(list(cache.iterdir())) == 1
 
+def flip(path): path.write_bytes(path.read_bytes()[:-9] + b'x' + path.read_bytes()[-8:]) # the size stays
+
 @pytest.mark.parametrize('file', ['images.npy', 'rows.csv', 'meta.json'])
-@pytest.mark.parametrize('harm', [cut, empty, Path.unlink])
+@pytest.mark.parametrize('harm', [cut, empty, flip, Path.unlink])
 def test_damaged_cache(fer, cache, file, harm):
     want = read_fer(fer).fingerprint
     harm(next(cache.iterdir())/file)
