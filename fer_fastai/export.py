@@ -27,9 +27,11 @@ import torch
 from fastai.vision.all import CrossEntropyLossFlat, Learner, accuracy
 from fastcore.basics import listify
 from PIL import Image
+from safetensors import safe_open
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import prune
+from torch.overrides import TorchFunctionMode
 
 from .bundle import Bundle, import_onnxruntime
 from .core import FERError, atomic, check_name, shorten
@@ -196,8 +198,9 @@ def _input_line(pre):
     steps = ['normalises it']
     if gray and len(pre['mean']) == 3: steps.insert(0, 'repeats it in 3 channels')
     if pre['net_size']: steps.insert(0, f'enlarges it to {pre["net_size"]} x {pre["net_size"]}')
-    flat = (f'If its levels, without 1 % at each end, span less than {pre["stretch"]}, its contrast is stretched first.\n'
-            if pre.get('stretch') else '')
+    stretch = pre.get('stretch')
+    flat = (f'If its levels, without 1 % at each end, span less than {stretch}, its contrast is stretched first.\n'
+            if stretch else '')
     return (f'{"gray" if gray else "RGB"}, {side}, as numbers from 0 to 1.\n{flat}'
             f'The network itself {", then ".join(steps)}')
 
@@ -221,7 +224,7 @@ It was trained with [fer_fastai](https://github.com/fer-fastai/fer_fastai).
 
 ## Use
 
-On photos, whose faces are found first (`pip install fer_fastai`):
+For photos: it finds their faces first (`pip install fer_fastai`):
 
 ```python
 from fer_fastai import FER
@@ -342,10 +345,37 @@ def save_bundle(
     return Bundle.save(folder, config, model_card(config), write).path
 
 # %% ../nbs/25_export.ipynb #e259af70
+class _Empty(TorchFunctionMode):
+    "Make weights without memory, and compute with everything else"
+    def __torch_function__(self, f, types, args=(), kwargs=None):
+        device = dict(device='meta') if f in (torch.empty, torch.zeros, torch.ones) else {}
+        return f(*args, **{**(kwargs or {}), **device})
+
+def _weight_shapes(model_args):
+    "The names and shapes of a network's weights"
+    for mode in torch.device('meta'), _Empty(): # a few networks compute with numbers while they are made
+        try:
+            with mode: return {k: list(v.shape) for k,v in fer_model(**model_args).state_dict().items()}
+        except NotImplementedError as e: why = e
+    raise why
+
+def _check_weights(b):
+    "Raise a `FERError` if the file of weights is not that of the network in config.json"
+    if b.model_args['n_out'] != len(b.labels):
+        raise FERError(f'{shorten(b.path)}: the network has {b.model_args["n_out"]} outputs and there are '
+                       f'{len(b.labels)} labels: {shorten(", ".join(b.labels))}')
+    needs = _weight_shapes(b.model_args)
+    with safe_open(b.weights, 'pt') as f: has = {k: f.get_slice(k).get_shape() for k in f.keys()}
+    if wrong := [k for k in {**has, **needs} if needs.get(k) != has.get(k)]:
+        raise FERError(f'{shorten(b.weights)}: {shorten(ascii(wrong[0]), 60)} has the shape {has.get(wrong[0])}, '
+                       f'and {b.model_args["arch"]} needs {needs.get(wrong[0])}: this is another network')
+
+# %% ../nbs/25_export.ipynb #592f6cb6
 def _load_net(b):
-    net = fer_model(**b.config['model'])
+    _check_weights(b)
+    net = fer_model(**b.model_args)
     safetensors.torch.load_model(net, b.weights)
-    net = InferenceNet(net, b.pre, b.config['temperature']).eval()
+    net = InferenceNet(net, b.pre, b.config.get('temperature', 1.)).eval()
     _check_count(b.path, net, b.labels)
     return net
 
@@ -361,7 +391,8 @@ def _check_loaders(b, dls):
     if list(dls.vocab) != b.labels:
         raise FERError(f'{b.path} knows {", ".join(b.labels)}; the data has {", ".join(dls.vocab)}')
     here,there = asdict(dls.pre),asdict(b.pre)
-    wrong = [f'{k} is {here[k]} and not {there[k]}' for k in there if k not in ('margin', 'stretch') and here[k] != there[k]]
+    same = [k for k in there if k not in ('margin', 'stretch')]
+    wrong = [f'{k} is {here[k]} and not {there[k]}' for k in same if here[k] != there[k]]
     if wrong:
         raise FERError(f'the loaders prepare faces in another way than the model, {"; ".join(wrong)}: '
                        f"fer_dls(data, Bundle('{b.path}').pre)")
@@ -375,8 +406,8 @@ def load_fer_learner(
     if dls is None: dls = empty_dls(b.pre, b.labels)
     else: _check_loaders(b, dls)
     learn = Learner(dls, _load_net(b).net.to(dls.device), CrossEntropyLossFlat(), metrics=accuracy,
-                    splitter=arch_splitter(b.config['model']['arch']))
-    learn.model_args,learn.pre = b.config['model'],b.pre
+                    splitter=arch_splitter(b.model_args['arch']))
+    learn.model_args,learn.pre = b.model_args,b.pre
     return learn
 
 # %% ../nbs/25_export.ipynb #4065d834
@@ -396,7 +427,9 @@ def export_torchscript(
 )->Path: # `path`
     "Write `net` as one TorchScript file with a free batch size"
     with atomic(path) as tmp, _no_deprecation():
-        _trace(net, 2).save(str(tmp))
+        data = io.BytesIO()
+        torch.jit.save(_trace(net, 2), data) # into a file, PyTorch would end Python itself on a full disk
+        tmp.write_bytes(data.getbuffer())
         _check_same(path, net, torch.jit.load(str(tmp)), 1e-4)
     return Path(path)
 

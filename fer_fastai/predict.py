@@ -31,20 +31,6 @@ from .draw import annotate
 from .faces import Face, Faces, as_faces, crop_face, detector_name, find_faces, tilt
 from .images import open_image
 
-# %% ../nbs/32_predict.ipynb #c12325ca
-def _check_net(session, labels, pre, path):
-    "Compare what the network takes and gives with what config.json says"
-    takes,gives = [[(o.name, o.shape) for o in f()] for f in (session.get_inputs, session.get_outputs)]
-    path,shape = shorten(path),[len(pre.mode), pre.size, pre.size]
-    if [o[0] for o in takes + gives] != ['image', 'probs']:
-        raise FERError(f'{path} is not a network of fer_fastai, with one input "image" and one output "probs": '
-                       'give a model that `save_bundle` or train_fer wrote')
-    if gives[0][1][1] != len(labels):
-        raise FERError(f'{path}: the network has {gives[0][1][1]} outputs and there are {len(labels)} labels: '
-                       f'{shorten(", ".join(labels))}')
-    if takes[0][1][1:] != shape:
-        raise FERError(f'{path}: the network takes pictures of shape {takes[0][1][1:]}, and config.json says {shape}')
-
 # %% ../nbs/32_predict.ipynb #475c21ac
 class FER:
     "A predictor of facial expressions"
@@ -59,7 +45,6 @@ class FER:
         self.config,self.labels,self.pre = self.bundle.config,self.bundle.labels,self.bundle.pre
         self.path = self.bundle.onnx
         self.session = onnx_session(self.path, threads)
-        _check_net(self.session, self.labels, self.pre, self.path)
 
     def __repr__(self):
         side,detector = self.pre.size,detector_name(self.detector)
@@ -81,11 +66,18 @@ def _as_input(crops, pre):
     return crops[:, None] if crops.ndim == 3 else crops.transpose(0, 3, 1, 2)
 
 @patch
+def _net(self:FER, x):
+    try: p = self.session.run(None, {'image': x})[0]
+    except Exception as e: raise FERError(f'{shorten(self.path)}: the network failed: {shorten(e)}') from e
+    if p.shape != (len(x), len(self.labels)) or not np.isfinite(p).all():
+        raise FERError(f'{shorten(self.path)}: the network gives no probability for each label: get another model')
+    return p
+
+@patch
 def _run(self:FER, x, tta):
     x = x.astype(np.float32)
     x /= 255
-    p = self.session.run(None, {'image': x})[0]
-    return (p + self.session.run(None, {'image': np.ascontiguousarray(x[..., ::-1])})[0])/2 if tta else p
+    return (self._net(x) + self._net(np.ascontiguousarray(x[..., ::-1])))/2 if tta else self._net(x)
 
 # %% ../nbs/32_predict.ipynb #32fa0004
 def _is_many(x):
