@@ -48,10 +48,10 @@ def emotion_name(
 # %% ../nbs/00_core.ipynb #f058999b
 class FERError(ValueError):
     "A mistake in the input. The message says what is wrong, where, and what to do"
-    def __init__(self, text=''):
+    def __init__(self, text):
         super().__init__(text)
         self.text = text
-    def __str__(self): return self.text # fastai puts the name of a callback into `args`
+    def __str__(self): return self.text # fastai adds the name of a callback to `args`
 
 # %% ../nbs/00_core.ipynb #f4445844
 def shorten(

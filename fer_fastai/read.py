@@ -1483,7 +1483,7 @@ def _divide(rows, data, valid_pct, seed, groups):
 
 def _without(data, drop):
     "The images whose names are not among those to drop; the others stay in their splits"
-    drop = listify(drop)
+    drop = [drop] if isinstance(drop, str) else list(drop)
     if not drop: return data
     gone = data.df['name'].isin(drop).to_numpy()
     if not gone.any():

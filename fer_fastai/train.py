@@ -31,7 +31,7 @@ from fastai.vision.all import (IN_NOTEBOOK, CutMix, EarlyStoppingCallback, L, Le
 
 from .audit import audit_fer
 from .bundle import Bundle
-from .callbacks import EMA, Distill, KeepBest, TensorBoard, summary_writer
+from .callbacks import EMA, Distill, KeepBest, NaNLossError, StopOnNaN, TensorBoard, summary_writer
 from .checkpoint import Checkpoint # and `Learner.checkpoints`
 from .colorize import colorize_fer, colorizer_identity, find_colorizer
 from .core import FERError, atomic, check_name, locked, shorten, temporary, write_json
@@ -361,7 +361,7 @@ def fit_stage(
 # %% ../nbs/26_train.ipynb #2f9ddcad
 def _callbacks(r, metric, out):
     "What a recipe asks for while it trains"
-    cbs = [KeepBest(metric)]
+    cbs = [KeepBest(metric), StopOnNaN()]
     if r.ema: cbs.append(EMA(r.ema))
     if r.mixup: cbs.append(MixUp(r.mixup))
     if r.cutmix: cbs.append(CutMix(r.cutmix))
@@ -376,20 +376,41 @@ def _reseed(learn, seed):
 
 # %% ../nbs/26_train.ipynb #29a12b9c
 @patch
+def _fit_stages(self:Run, learn, n_done):
+    "Train all stages; `n_done()` tells how many epochs are complete"
+    try:
+        for (epochs,_),lr in zip(self.recipe.stages(), self.info['lr']): fit_stage(learn, self.recipe, epochs, lr)
+    except NaNLossError as e:
+        n = n_done()
+        if n: self._note(stopped=str(e))
+        kept = f'; or finish with the best of {n} epoch{"s"*(n > 1)}, with resume=True' if n else ''
+        raise NaNLossError(f'{e}, and overwrite=True{kept}') from e
+
+@patch
+def _fit(self:Run, learn, lr_find):
+    if not self.info.get('lr'): self._choose_lr(learn, lr_find)
+    cbs = _callbacks(self.recipe, learn.metrics[0].name, self.path)
+    _reseed(learn, self.recipe.seed)
+    with learn.added_cbs(cbs), learn.checkpoints(self.path, resume=True) as check:
+        if 'stopped' in self.info: vars(cbs[0]).update(check.saved['cbs'][cbs[0].name][0])
+        else: self._fit_stages(learn, lambda: len(check.rows))
+    self.history = pd.DataFrame(check.rows)
+    self._load_best(learn, cbs[0].weights)
+    with atomic(check.history) as tmp: self.history.to_csv(tmp, index=False) # a `CSVLogger` of yours writes there
+
+# %% ../nbs/26_train.ipynb #23e2af7f
+@patch
 def fit(self:Run,
     learn:Learner, # as `recipe_learner` makes it
     lr_find=True # show the plot of `lr_find` even if the recipe gives the learning rates
 )->Run: # itself, with its `history`: a row for each epoch
     "Train all stages of the recipe, with a checkpoint after each epoch, and load the weights of the best one"
-    if not self.info.get('lr'): self._choose_lr(learn, lr_find)
-    cbs = _callbacks(self.recipe, learn.metrics[0].name, self.path)
-    _reseed(learn, self.recipe.seed)
-    with learn.added_cbs(cbs), learn.checkpoints(self.path, resume=True) as check:
-        for (epochs,_),lr in zip(self.recipe.stages(), self.info['lr']): fit_stage(learn, self.recipe, epochs, lr)
-    self.history = pd.DataFrame(check.rows)
-    self._load_best(learn, cbs[0].weights)
-    with atomic(check.history) as tmp: self.history.to_csv(tmp, index=False) # a `CSVLogger` of yours writes there
-    return self
+    try:
+        self._fit(learn, lr_find)
+        return self
+    except torch.cuda.OutOfMemoryError: bs = learn.dls.bs
+    smaller = f'try bs={bs//2}' if bs > 3 else 'try a smaller size, or a smaller arch'
+    raise FERError(f'the memory of the GPU is too small for bs={bs}: {smaller}, and overwrite=True')
 
 # %% ../nbs/26_train.ipynb #2d0ae3c3
 @patch
