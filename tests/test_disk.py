@@ -1,5 +1,5 @@
 "On a full disk a command ends in one line that names the file, and every file is whole: the old one or the new one"
-import json, multiprocessing, os, re, resource, shutil, subprocess
+import json, multiprocessing, os, re, resource, shutil, subprocess, sys
 from pathlib import Path
 
 import cv2
@@ -11,6 +11,8 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from fer_fastai.bundle import Bundle
+from fer_fastai.core import FERError, atomic
+from fer_fastai.export import export_torchscript, load_fer_net
 from fer_fastai.read import read_fer
 from fer_fastai.sample import draw_face
 
@@ -162,6 +164,26 @@ def test_train(disk, tmp_path, csv):
         assert_same(out, tmp_path/'whole')
     if slow: assert code == 0
     else: assert set(names) == {f'run/{o}' for o in ('run.json', 'lr_find.png', 'history.csv', 'checkpoint/checkpoint.pth')}
+
+def export(path, log, limit):
+    "PyTorch's own writers, of which TorchScript's would end Python"
+    if limit is not None: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+    net = load_fer_net('fer48')
+    def pickle():
+        with atomic(path/'net.pth') as tmp: torch.save(net.state_dict(), tmp)
+    for write in pickle, lambda: export_torchscript(net, path/'net.pt'):
+        try: write()
+        except FERError as e: print(e, file=sys.stderr)
+
+def test_export(disk):
+    for size in 1, 5_000_000:
+        disk.resize(size)
+        p = processes.Process(target=export, args=(disk.path, disk.log, disk.limit))
+        p.start()
+        p.join(300)
+        lines = [o for o in disk.log.read_text().splitlines() if 'cannot be written' in o]
+        assert p.exitcode == 0 and [Path(o.split()[0]).name for o in lines] == ['net.pth', 'net.pt'] and not disk.files(), lines
 
 def assert_same(*runs):
     a,b = (load_file(o/'model'/'model.safetensors') for o in runs)
