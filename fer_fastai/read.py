@@ -72,10 +72,12 @@ def _walk(root):
         with os.scandir(folder) as it:
             for o in it:
                 if o.name.startswith('.') or o.name.lower() in _noise: continue
+                if re.search('[\ud800-\udfff]', o.name):
+                    raise FERError(f'{shorten(ascii(pre + o.name))}: this name is not UTF-8: rename it')
                 if o.is_dir(): todo.append((f'{pre}{o.name}/', o.path, (*above, here)))
                 else:
                     s = o.stat(follow_symlinks=o.is_file()) # a link may lead nowhere
-                    if o.is_file() or o.is_symlink(): out[pre + o.name] = s.st_size, s.st_mtime_ns # and no device
+                    if o.is_file() or not os.path.exists(o.path): out[pre + o.name] = s.st_size, s.st_mtime_ns # no device
     return dict(sorted(out.items()))
 
 def _suffix(name): return os.path.splitext(name)[1].lower()
@@ -1011,7 +1013,7 @@ def _unpack(path, folder, room):
                     f.write(part)
     except FERError: raise
     except _broken as e:
-        if getattr(e, 'errno', None): raise
+        if getattr(e, 'errno', None) not in (None, errno.EINVAL): raise
         why = shorten(str(e).partition('\n')[0] or type(e).__name__)
         raise FERError(f'{where}: the archive cannot be read to its end ({why}); '
                        'it is truncated, damaged or encrypted') from None
@@ -1080,9 +1082,15 @@ def _refuse_file(src):
     raise FERError(f'{src}: {head.trouble or head.missing()}')
 
 # %% ../nbs/12_read.ipynb #7d000076
+_unreadable = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENXIO,
+               errno.ENAMETOOLONG)
+
 def _read(src):
     "The rows of a source, what identifies each image, and the names of the files that were not read"
-    rows = next(filter(lambda o: o is not None, (f(src) for f in readers)), None)
+    try: rows = next(filter(lambda o: o is not None, (f(src) for f in readers)), None)
+    except OSError as e:
+        if e.errno not in _unreadable: raise
+        raise FERError(f'{shorten(e.filename)} cannot be read ({e.strerror})') from e
     if rows is None: _refuse(src)
     if rows.ids is None: rows.ids = [hashlib.blake2b(o.tobytes(), digest_size=16).digest() for o in rows.images]
     rows.ids = pd.factorize(np.array(rows.ids, object))[0]
