@@ -198,8 +198,9 @@ def _input_line(pre):
     steps = ['normalises it']
     if gray and len(pre['mean']) == 3: steps.insert(0, 'repeats it in 3 channels')
     if pre['net_size']: steps.insert(0, f'enlarges it to {pre["net_size"]} x {pre["net_size"]}')
-    flat = (f'If its levels, without 1 % at each end, span less than {pre["stretch"]}, its contrast is stretched first.\n'
-            if pre.get('stretch') else '')
+    stretch = pre.get('stretch')
+    flat = (f'If its levels, without 1 % at each end, span less than {stretch}, its contrast is stretched first.\n'
+            if stretch else '')
     return (f'{"gray" if gray else "RGB"}, {side}, as numbers from 0 to 1.\n{flat}'
             f'The network itself {", then ".join(steps)}')
 
@@ -223,7 +224,7 @@ It was trained with [fer_fastai](https://github.com/fer-fastai/fer_fastai).
 
 ## Use
 
-On photos, whose faces are found first (`pip install fer_fastai`):
+For photos: it finds their faces first (`pip install fer_fastai`):
 
 ```python
 from fer_fastai import FER
@@ -390,7 +391,8 @@ def _check_loaders(b, dls):
     if list(dls.vocab) != b.labels:
         raise FERError(f'{b.path} knows {", ".join(b.labels)}; the data has {", ".join(dls.vocab)}')
     here,there = asdict(dls.pre),asdict(b.pre)
-    wrong = [f'{k} is {here[k]} and not {there[k]}' for k in there if k not in ('margin', 'stretch') and here[k] != there[k]]
+    same = [k for k in there if k not in ('margin', 'stretch')]
+    wrong = [f'{k} is {here[k]} and not {there[k]}' for k in same if here[k] != there[k]]
     if wrong:
         raise FERError(f'the loaders prepare faces in another way than the model, {"; ".join(wrong)}: '
                        f"fer_dls(data, Bundle('{b.path}').pre)")
@@ -425,7 +427,9 @@ def export_torchscript(
 )->Path: # `path`
     "Write `net` as one TorchScript file with a free batch size"
     with atomic(path) as tmp, _no_deprecation():
-        _trace(net, 2).save(str(tmp))
+        data = io.BytesIO()
+        torch.jit.save(_trace(net, 2), data) # into a file, PyTorch would end Python itself on a full disk
+        tmp.write_bytes(data.getbuffer())
         _check_same(path, net, torch.jit.load(str(tmp)), 1e-4)
     return Path(path)
 

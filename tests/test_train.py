@@ -1,5 +1,5 @@
 "`train_fer`: each recipe trains, a run's files can be used, and a user's mistake ends in a message before anything is written"
-import json, shutil, subprocess, sys, threading
+import json, re, shutil, subprocess, sys, threading
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +7,7 @@ import onnxruntime
 import pandas as pd
 import pytest
 import torch
-from fastai.vision.all import CSVLogger, TerminateOnNaNCallback, load_learner
+from fastai.vision.all import Callback, CSVLogger, TerminateOnNaNCallback, load_learner
 
 from fer_fastai.colorize import tone
 from fer_fastai.bundle import Bundle
@@ -165,7 +165,54 @@ def test_mistake(name, tmp_path):
     assert not (tmp_path/'run').exists()
 
 def test_weights_that_explode(tmp_path):
-    with pytest.raises(FERError, match=r'lr=\[1e\+30\] is too large'): train_fer(few, opt='sgd', lr=1e30, epochs=1, bs=16, lr_find=False, out=tmp_path/'run')
+    text = r'^the loss is (nan|inf) in epoch 0, batch \d+, at a learning rate of \S+e\+\d\d: train again with a smaller rate, such as 0.001, and overwrite=True$'
+    with pytest.raises(FERError, match=text): train_fer(few, opt='sgd', lr=1e30, epochs=1, bs=16, lr_find=False, out=tmp_path/'run')
+    train_fer(few, opt='sgd', lr=1e-3, epochs=1, bs=16, lr_find=False, out=tmp_path/'run', overwrite=True)
+
+class Break(Callback):
+    "Spoil one batch of the training, or all weights after the training batches of an epoch"
+    def __init__(self, epoch, batch=None, value=float('nan')): self.at,self.batch,self.value = epoch,batch,value
+    def after_loss(self):
+        if self.training and (self.epoch, self.iter) == (self.at, self.batch): self.learn.loss = self.learn.loss_grad = self.loss_grad*self.value
+    def after_train(self):
+        if self.epoch == self.at and self.batch is None:
+            for o in self.model.parameters(): o.data.mul_(self.value)
+
+@pytest.mark.parametrize('at', [dict(batch=2), dict(batch=0, value=float('inf')), {}], ids=['nan', 'inf', 'valid'])
+def test_loss_that_is_no_number(at, tmp_path):
+    "The run stops there, keeps the best epoch before, and finishes with it"
+    out,kwargs = tmp_path/'run',dict(epochs=4, lr=1e-3, bs=16, lr_find=False)
+    where = f'epoch 2, batch {at["batch"]}' if at else 'the validation of epoch 2'
+    with pytest.raises(FERError) as e: train_fer(few, out=out, cbs=Break(2, **at), **kwargs)
+    text = f'the loss is {at.get("value", "nan")} in {where}, at a learning rate of RATE: train again with a smaller rate, such as RATE, and overwrite=True; or finish with the best of 2 epochs, with resume=True'
+    assert re.sub(r'\b\d\S*\d\b', 'RATE', str(e.value)) == text
+    kept = torch.load(out/'checkpoint'/'checkpoint.pth', weights_only=True)
+    assert len(kept['rows']) == len(pd.read_csv(out/'history.csv')) == 2 and all(o.isfinite().all() for o in kept['model'].values())
+    assert not (out/'model').exists()
+    if at: return # the rest is the same for all
+    learn = train_fer(few, out=out, resume=True, **kwargs)
+    best = kept['cbs']['keep_best'][0]['weights']
+    assert all(torch.equal(v, best[k]) for k,v in learn.model.state_dict().items())
+    assert len(Run(out).history) == 2 and Run(out).finished and 'stopped' in Run(out).info
+
+def test_weights_that_are_no_numbers(tmp_path):
+    "Statistics of batch norm may be infinite and the loss is finite all the same"
+    class Overflow(Callback):
+        def after_train(self):
+            for k,o in self.model.named_buffers():
+                if k.endswith('running_var'): o.fill_(float('inf'))
+    with pytest.raises(FERError, match=r'the weights became infinite or nan: lr=\[0.001\] is too large'):
+        train_fer(few, out=tmp_path/'run', cbs=Overflow(), **short)
+
+@pytest.mark.parametrize('bs,advice', [(16, 'try bs=8, and overwrite=True'), (2, 'try a smaller size, or a smaller arch, and overwrite=True')])
+def test_out_of_memory(bs, advice, tmp_path):
+    "PyTorch's own exception, raised on a CPU in a step of training or of `lr_find`"
+    class Full(Callback):
+        def before_step(self): raise torch.cuda.OutOfMemoryError('CUDA out of memory. Tried to allocate 2.00 GiB')
+    for lr_find in False, True:
+        with pytest.raises(FERError) as e: train_fer(few, out=tmp_path/'run', cbs=Full(), overwrite=lr_find, arch='resnet18', **dict(short, bs=bs, lr_find=lr_find))
+        assert str(e.value) == f'the memory of the GPU is too small for bs={bs}: {advice}' and e.value.__context__ is None
+    if bs > 3: train_fer(few, out=tmp_path/'run', overwrite=True, **dict(short, bs=bs//2))
 
 def test_stopped_in_the_first_epoch(tmp_path):
     with pytest.raises(FERError, match='stopped before its first epoch was complete; is lr=.* too large'):
@@ -212,6 +259,11 @@ def test_out_of_something_else(tmp_path):
     for overwrite in False, True:
         with pytest.raises(FERError, match='holds something that is not a run'): train_fer('sample', out=tmp_path, overwrite=overwrite)
     assert [o.name for o in tmp_path.iterdir()] == ['holiday.jpg']
+
+def test_loss_that_is_no_number_at_the_command_line(tmp_path):
+    cmd = [Path(sys.executable).parent/'fer_train', 'sample', '--lr', '1e30', '--epochs', '1', '--emotions', 'happy,sad', '--fields', '{"opt": "sgd"}', '--out', tmp_path/'run']
+    r = subprocess.run(cmd, capture_output=True, text=True)
+    assert r.returncode == 2 and re.fullmatch(r'error: the loss is nan in epoch 0, batch \d+, at a learning rate of .*, such as 0.001, and --overwrite\n', r.stderr), r.stderr
 
 @pytest.mark.parametrize('args,message', [('sample --lr 0', 'lr=0.0: it must be a number above 0'), ('sample --lr inf', 'lr=inf: it must be a finite number'), ('sample --epochs three', 'cannot be read'),
                                           ('sample --fields {', '--fields {: this is no JSON'), ('nowhere.csv', 'nowhere.csv')])
