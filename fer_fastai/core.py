@@ -279,7 +279,7 @@ def write_json(
 )->Path: # `path`
     "Write `obj` as readable JSON, whole or not at all"
     text = json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False)
-    with atomic(path) as tmp: tmp.write_text(text + '\n', encoding='utf-8')
+    with atomic(path) as tmp: tmp.write_text(text + '\n', encoding='utf-8', errors='backslashreplace') # a name in no UTF-8
     return Path(path)
 
 # %% ../nbs/00_core.ipynb #69530b05

@@ -72,10 +72,10 @@ def _walk(root):
         with os.scandir(folder) as it:
             for o in it:
                 if o.name.startswith('.') or o.name.lower() in _noise: continue
-                if re.search('[\ud800-\udfff]', o.name):
-                    raise FERError(f'{shorten(ascii(pre + o.name))}: this name is not UTF-8: rename it')
                 link = o.is_symlink() # it may lead nowhere, or to itself
                 if os.path.isdir(o.path) if link else o.is_dir():
+                    if re.search('[\ud800-\udfff]', o.name):
+                        raise FERError(f'{shorten(pre + o.name)}: the name of this folder is not UTF-8: rename it')
                     todo.append((f'{pre}{o.name}/', o.path, (*above, here)))
                     continue
                 is_file = os.path.isfile(o.path) if link else o.is_file()
@@ -1495,7 +1495,7 @@ def _divide(rows, data, valid_pct, seed, groups):
 
 def _without(data, drop):
     "The images whose names are not among those to drop; the others stay in their splits"
-    drop = [drop] if isinstance(drop, str) else list(drop)
+    drop = [drop] if isinstance(drop, str) else list(() if drop is None else drop)
     if not drop: return data
     gone = data.df['name'].isin(drop).to_numpy()
     if not gone.any():
