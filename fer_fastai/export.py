@@ -247,7 +247,8 @@ _card += '''
 Without this library, on a picture of one face:
 
 ```python
-import json
+import json, os
+os.environ['ORT_DISABLE_TELEMETRY'] = '1' # or onnxruntime reports to Microsoft
 import numpy as np, onnxruntime
 from PIL import Image
 
@@ -294,8 +295,9 @@ rely on it.
 ## Not to be used for
 
 - decisions about people: hiring, grading, credit, insurance, policing, border control, health
-- inferring emotions at work or in education: Article 5(1)(f) of the EU AI Act prohibits it, except for medical or
-  safety reasons
+- inferring emotions at work or in schools and other education: the EU's AI Act (Regulation (EU) 2024/1689,
+  Article 5(1)(f)) prohibits it, except for medical or safety reasons
+- finding out what somebody feels, thinks or intends, or whether they lie or are ill
 - watching people who do not know of it or have not agreed
 
 The weights follow the terms of the data that they were trained on.
