@@ -243,8 +243,8 @@ def _check_net(path, labels, pre):
     if max(n, default=0) > 2**24 or sum(n) > 2**30:
         raise FERError(f'{where}: the network computes {sum(n):,.0f} numbers for a face, '
                        f'{max(n):,.0f} at once, and 2**30 and 2**24 are the most')
-    if sizes['probs'] != [3, len(labels)]:
-        raise FERError(f'{where}: for 3 faces the network gives {sizes["probs"]} numbers, not {[3, len(labels)]}')
+    if sizes.get('probs') != [3, len(labels)]:
+        raise FERError(f'{where}: for 3 faces the network gives {sizes.get("probs")} numbers, not {[3, len(labels)]}')
 
 # %% ../nbs/02_bundle.ipynb #b1c5b7f0
 class Bundle:

@@ -72,10 +72,16 @@ def _walk(root):
         with os.scandir(folder) as it:
             for o in it:
                 if o.name.startswith('.') or o.name.lower() in _noise: continue
-                if o.is_dir(): todo.append((f'{pre}{o.name}/', o.path, (*above, here)))
-                else:
-                    s = o.stat(follow_symlinks=o.is_file()) # a link may lead nowhere
-                    if o.is_file() or o.is_symlink(): out[pre + o.name] = s.st_size, s.st_mtime_ns # and no device
+                link = o.is_symlink() # it may lead nowhere, or to itself
+                if os.path.isdir(o.path) if link else o.is_dir():
+                    if re.search('[\ud800-\udfff]', o.name):
+                        raise FERError(f'{shorten(pre + o.name)}: the name of this folder is not UTF-8: rename it')
+                    todo.append((f'{pre}{o.name}/', o.path, (*above, here)))
+                    continue
+                is_file = os.path.isfile(o.path) if link else o.is_file()
+                if not is_file and os.path.exists(o.path): continue # a device
+                s = o.stat(follow_symlinks=is_file)
+                out[pre + o.name] = s.st_size, s.st_mtime_ns
     return dict(sorted(out.items()))
 
 def _suffix(name): return os.path.splitext(name)[1].lower()
@@ -1011,7 +1017,7 @@ def _unpack(path, folder, room):
                     f.write(part)
     except FERError: raise
     except _broken as e:
-        if getattr(e, 'errno', None): raise
+        if getattr(e, 'errno', None) not in (None, errno.EINVAL): raise
         why = shorten(str(e).partition('\n')[0] or type(e).__name__)
         raise FERError(f'{where}: the archive cannot be read to its end ({why}); '
                        'it is truncated, damaged or encrypted') from None
@@ -1080,9 +1086,15 @@ def _refuse_file(src):
     raise FERError(f'{src}: {head.trouble or head.missing()}')
 
 # %% ../nbs/12_read.ipynb #7d000076
+_unreadable = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENXIO,
+               errno.ENAMETOOLONG)
+
 def _read(src):
     "The rows of a source, what identifies each image, and the names of the files that were not read"
-    rows = next(filter(lambda o: o is not None, (f(src) for f in readers)), None)
+    try: rows = next(filter(lambda o: o is not None, (f(src) for f in readers)), None)
+    except OSError as e:
+        if e.errno not in _unreadable: raise
+        raise FERError(f'{shorten(e.filename)} cannot be read ({e.strerror})') from e
     if rows is None: _refuse(src)
     if rows.ids is None: rows.ids = [hashlib.blake2b(o.tobytes(), digest_size=16).digest() for o in rows.images]
     rows.ids = pd.factorize(np.array(rows.ids, object))[0]
@@ -1483,7 +1495,7 @@ def _divide(rows, data, valid_pct, seed, groups):
 
 def _without(data, drop):
     "The images whose names are not among those to drop; the others stay in their splits"
-    drop = [drop] if isinstance(drop, str) else list(drop)
+    drop = [drop] if isinstance(drop, str) else list(() if drop is None else drop)
     if not drop: return data
     gone = data.df['name'].isin(drop).to_numpy()
     if not gone.any():
