@@ -1,4 +1,4 @@
-"""Additions to a training: the fastest precision, the best epoch, averaged weights, teachers, a stop when the loss is no number, and TensorBoard
+"""Additions to a training: the fastest precision, the best epoch, averaged weights, teachers, and TensorBoard
 
 These callbacks work with any fastai `Learner`, and a recipe turns them on for you. Here a learner trains in the fastest precision of this machine, validates with an average of its weights, and keeps the weights of the best epoch:
 

@@ -98,7 +98,7 @@ def _must_be(what, v, must): raise FERError(f'{what}={shorten(repr(v), 60)}: it 
 def check_number(
     what, # name of the argument, for the message
     value, # what was given
-    limit='of at least 0' # or 'above 0', 'from 0 to 1', 'between 0 and 1', 'above 0, and 1 at the most', 'from 0 to below 1'
+    limit='of at least 0' # a name in `_limits` above
 ): # `value`
     "Raise a `FERError` that names the argument unless its value is a finite number within the limit"
     if not _is(value, Real) or not _limits[limit](value): _must_be(what, value, f'a number {limit}')
@@ -113,7 +113,8 @@ def check_whole(
 ): # `value`
     "Raise a `FERError` that names the argument unless its value is a whole number from `least` to `most`"
     if _is(value, Integral) and least <= value <= most: return value
-    _must_be(what, value, 'a whole number ' + (f'of at least {least}' if most == math.inf else f'from {least} to {most}'))
+    limit = f'of at least {least}' if most == math.inf else f'from {least} to {most}'
+    _must_be(what, value, f'a whole number {limit}')
 
 # %% ../nbs/00_core.ipynb #70fae4a6
 try: import fcntl

@@ -802,14 +802,14 @@ def _affectnet_label(path):
     "The emotion that a file of AffectNet's annotations names and '', or '' and what is wrong with it"
     try:
         with open(path, 'rb') as f: words = np.lib.format.read_array(f, allow_pickle=False).astype(str).ravel().tolist()
-    except (OSError, ValueError, EOFError) as e: return '', f'cannot be read: {shorten(e)}'
+    except (OSError, ValueError, EOFError, MemoryError) as e: return '', f'cannot be read: {shorten(e)}'
     label = emotion_name(words[0], AFFECTNET) if len(words) == 1 and words[0].isdecimal() else None
     return label or '', '' if label else f'holds {" ".join(words[:9])[:20]!r}, not a number from 0 to 7'
 
 def _read_affectnet(src):
     "AffectNet: images beside annotations, below train_set and val_set"
     notes = {o for o in src.files if o.endswith('_exp.npy') and PurePosixPath(o).parent.name == 'annotations'}
-    if not notes: return
+    if not notes or not src.images: return
     parts = [_affectnet.fullmatch(o) for o in src.images]
     note = [f'{o[1] or ""}annotations/{o[2]}_exp.npy' if o else '' for o in parts]
     found = [o for o in note if o in notes]
@@ -1135,7 +1135,7 @@ def _unpacked_size(folder):
 
 def _save(folder, rows, base):
     "Write what was read into a folder of the cache; `base` is the folder of the source, '' if it is none"
-    df, own, ok = rows.df.assign(id='', file=''), folder/'files', rows.df.bad == ''
+    df, own, ok = rows.df.assign(id='', file='').astype(object), folder/'files', rows.df.bad == ''
     df.loc[ok, 'id'] = rows.ids.astype(str)
     if rows.images is not None: np.save(folder/'images.npy', rows.images)
     else:

@@ -252,7 +252,8 @@ def _status(o): return 'failed' if o.error else 'finished' if o.metrics.get('fin
 def _row(o, recipe, space):
     "A result of Ray's as a row of the table"
     metrics,r = o.metrics or {},find_recipe(recipe, **o.config)
-    reached = {k: metrics.get(k) for k in ('accuracy', 'valid_loss', 'epochs', 'seconds')}
+    none = dict(accuracy=None, valid_loss=None, epochs=0, seconds=None) # before the first epoch was complete
+    reached = {k: metrics.get(k, o) for k,o in none.items()}
     return {**{k: getattr(r, k) for k in space}, **reached, 'status': _status(o)}
 
 def _table(results, recipe, space):
