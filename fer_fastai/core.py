@@ -17,7 +17,7 @@ __all__ = ['EMOTIONS', 'EMOTIONS8', 'AFFECTNET', 'emotion_name', 'shorten', 'FER
            'check_number', 'check_whole', 'locked', 'temporary', 'atomic', 'plain', 'write_json', 'sha256', 'cache_dir']
 
 # %% ../nbs/00_core.ipynb #934611f7
-import errno, getpass, hashlib, json, math, os, re, shutil, sys, tempfile, warnings
+import errno, getpass, hashlib, json, math, os, re, shutil, tempfile, warnings
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from numbers import Integral, Real
@@ -92,6 +92,10 @@ _limits = {'above 0': lambda v: v > 0, 'of at least 0': lambda v: v >= 0, 'from 
            'between 0 and 1': lambda v: 0 < v < 1, 'above 0, and 1 at the most': lambda v: 0 < v <= 1,
            'from 0 to below 1': lambda v: 0 <= v < 1}
 
+def _finite(v):
+    try: return math.isfinite(v)
+    except OverflowError: return False # a whole number beyond all floats
+
 def _is(v, kind): return isinstance(v, kind) and not isinstance(v, bool)
 def _must_be(what, v, must): raise FERError(f'{what}={shorten(repr(v), 60)}: it must be {must}')
 
@@ -102,7 +106,7 @@ def check_number(
 ): # `value`
     "Raise a `FERError` that names the argument unless its value is a finite number within the limit"
     if not _is(value, Real) or not _limits[limit](value): _must_be(what, value, f'a number {limit}')
-    if value > sys.float_info.max: _must_be(what, value, 'a finite number')
+    if not _finite(value): _must_be(what, value, 'a finite number')
     return value
 
 def check_whole(
