@@ -95,9 +95,12 @@ def folder(tmp_path_factory):
     return d
 
 @pytest.fixture(scope='module')
-def server(folder):
+def space(folder): return export_space(folder/'space')/'app.py'
+
+@pytest.fixture(scope='module')
+def server(folder, space):
     "The page of an exported Space; it calls nobody, and forgets what was uploaded"
-    s = Server(folder, export_space(folder/'space')/'app.py')
+    s = Server(folder, space)
     yield s
     kept = [o for o in s.cache.rglob('*') if o.is_file() and not o.is_symlink() and o.name != 'planted.jpg']
     s.close()
@@ -294,15 +297,15 @@ def test_queue_is_full(server):
     while server.ask(1, *data)[0] == 503: time.sleep(.5)
     test_honest(server)
 
-def test_deleted(folder):
-    "What was uploaded and drawn is deleted in time, here after a second"
+def test_deleted(folder, space):
+    "What was uploaded and drawn is deleted in time, here after ten seconds"
     (folder/'short').mkdir()
-    s = Server(folder/'short', folder/'space'/'app.py', 1, 1)
+    s = Server(folder/'short', space, 1, 10)
     try:
         path, = s.upload(('me.jpg', astronaut)).json()
         assert 'happy' in s.ask(0, dict(path=path, orig_name='me.jpg', **mark))[1]
         assert len([o for o in s.cache.rglob('*') if o.is_file()]) == 2
-        end = time.time() + 20
+        end = time.time() + 60
         while [o for o in s.cache.rglob('*') if o.is_file()]:
             assert time.time() < end
             time.sleep(.2)
