@@ -19,7 +19,7 @@ __all__ = ['FERPLUS', 'CKPLUS', 'RAFDB', 'ALPHABETICAL', 'ALPHABETICAL8', 'numbe
            'read_votes', 'majority', 'read_fer', 'fetch_fer']
 
 # %% ../nbs/12_read.ipynb #7c1d0006
-import codecs, csv, errno, gzip, hashlib, io, json, lzma, bz2, math, os, re, shutil, stat, tarfile, zipfile, zlib
+import codecs, csv, errno, gzip, hashlib, io, json, lzma, bz2, math, os, re, shutil, stat, tarfile, time, zipfile, zlib
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -168,7 +168,7 @@ def _meaning(label, meant, named=()):
     return emotion_word(o) or (o if o in named or o in meant.values() else '')
 
 # %% ../nbs/12_read.ipynb #7d00001a
-def _share(*counts, of=EMOTIONS8): return pd.Series(dict(zip(of, counts)), dtype=float)/sum(counts)
+def _share(*counts, of=EMOTIONS8): return {k: n/sum(counts) for k, n in zip(of, counts)}
 
 _known_sets = [_share(4953, 547, 5121, 8989, 6077, 4002, 6198), # FER2013
                _share(74874, 134415, 25459, 14090, 6378, 3803, 24882, 3750, of=AFFECTNET), # AffectNet
@@ -178,8 +178,8 @@ _known_sets = [_share(4953, 547, 5121, 8989, 6077, 4002, 6198), # FER2013
 
 def _misfit(counts, meant):
     "How far the shares of classes are from those of the nearest known set, from 0 to 1; `counts` is {number: images}"
-    share = pd.Series({meant[k]: n for k, n in counts.items()}, dtype=float)
-    return min((share/share.sum()).sub(o, fill_value=0).abs().sum()/2 for o in _known_sets)
+    share = _share(*counts.values(), of=[meant[k] for k in counts])
+    return min(sum(abs(share.get(k, 0) - o.get(k, 0)) for k in {**share, **o})/2 for o in _known_sets)
 
 def _readings(counts):
     "The numberings that have a name for each of these numbers, the most likely first: {name: what the numbers mean}"
@@ -440,10 +440,14 @@ def _each(f, items):
     "What `f` gives for each of many items, in threads, with a progress bar if it takes more than a moment"
     from fastprogress import progress_bar
     parts = [items[i:i+256] for i in range(0, len(items), 256)]
+    def run(part): return [f(o) for o in part]
+    start = time.perf_counter()
+    first = run(parts[0]) if parts else []
+    quick = time.perf_counter() - start < .0005*len(first) # small files on a fast disk: threads would only wait for each other
     with ThreadPoolExecutor() as ex:
-        done = ex.map(lambda part: [f(o) for o in part], parts)
-        if len(parts) > 20: done = progress_bar(done, total=len(parts), leave=False)
-        return [o for part in done for o in part]
+        done = (map if quick else ex.map)(run, parts[1:])
+        if len(parts) > 20: done = progress_bar(done, total=len(parts)-1, leave=False)
+        return [o for part in (first, *done) for o in part]
 
 # %% ../nbs/12_read.ipynb #32935441
 def _with_images(df, pictures, **more):
@@ -1214,7 +1218,9 @@ def _listed(names, n=90):
 
 def _number_counts(df):
     "How many images each number in the labels has: {number: images}"
-    n = Counter(filter(None, df.label.map({o: _number(o) for o in df.label.unique()})))
+    n = Counter()
+    for o, k in df.label.value_counts().items():
+        if number := _number(o): n[number] += k
     return {k: n[k] for k in sorted(n, key=int)}
 
 def _hint(df, found):
@@ -1402,10 +1408,10 @@ def _check_learnable(data):
         raise FERError(f'there is only one class, {data.vocab[0][:60]!r}: a classifier needs two; '
                        'name others in emotions=[...], or give a folder with more')
     check_labels(data.vocab, _called(data))
-    n, train = Counter(data.df.emotion), Counter(data.df.emotion[data.idxs('train')])
-    for o in n:
-        if train[o] and n[o] > 1: continue
-        raise FERError(f'{o!r} has {train[o]} images to train on and {n[o]} in all: '
+    n, train = (o.value_counts(sort=False) for o in (data.df.emotion, data.df.emotion[data.idxs('train')]))
+    for o, k in n.items():
+        if train.get(o, 0) and k > 1: continue
+        raise FERError(f'{o!r} has {train.get(o, 0)} images to train on and {k} in all: '
                        'add some, or name the other classes in emotions=[...]')
     return data
 
