@@ -360,7 +360,8 @@ def _check_loaders(b, dls):
     if list(dls.vocab) != b.labels:
         raise FERError(f'{b.path} knows {", ".join(b.labels)}; the data has {", ".join(dls.vocab)}')
     here,there = asdict(dls.pre),asdict(b.pre)
-    wrong = [f'{k} is {here[k]} and not {there[k]}' for k in there if k not in ('margin', 'stretch') and here[k] != there[k]]
+    differ = [k for k in there if k not in ('margin', 'stretch') and here[k] != there[k]]
+    wrong = [f'{k} is {here[k]} and not {there[k]}' for k in differ]
     if wrong:
         raise FERError(f'the loaders prepare faces in another way than the model, {"; ".join(wrong)}: '
                        f"fer_dls(data, Bundle('{b.path}').pre)")
