@@ -68,12 +68,12 @@ def cnn6(
     dropout=0.5 # after each of them
 )->nn.Sequential: # a body and a head; logits of shape (batch, n_out)
     "Make a network of six convolutions and three linear layers, for 48 px"
-    conv = lambda ni,nf: [nn.Conv2d(ni, nf, 3, padding=1), nn.ReLU(inplace=True)]
-    body = nn.Sequential(*conv(n_in, 32), *conv(32, 64), nn.MaxPool2d(2),
+    conv = lambda ni,nf,padding=1: [nn.Conv2d(ni, nf, 3, padding=padding), nn.ReLU(inplace=True)]
+    body = nn.Sequential(*conv(n_in, 32, 0), *conv(32, 64), nn.MaxPool2d(2),
                          *conv(64, 128), *conv(128, 128), nn.MaxPool2d(2),
                          *conv(128, 64), *conv(64, 32), nn.MaxPool2d(2))
     layer = lambda ni,nf: [nn.Linear(ni, nf), nn.ReLU(inplace=True), nn.Dropout(dropout)]
-    widths = [32*6*6, *head]
+    widths = [32*5*5, *head]
     hidden = [o for ni,nf in zip(widths, head) for o in layer(ni, nf)]
     return nn.Sequential(body, nn.Sequential(nn.Flatten(), *hidden, nn.Linear(widths[-1], n_out)))
 
@@ -151,7 +151,8 @@ def _create(f, n_in, pretrained):
     if isinstance(f, str): return create_timm_model(f, 1, default_split, pretrained, n_in=n_in, custom_head=none)[0][0]
     kwargs = {} if f in model_meta else dict(cut=_cut)
     make = f if f in model_meta else partial(_with_weights, f)
-    return create_vision_model(make, 1, pretrained=pretrained, n_in=n_in, custom_head=none, **kwargs)[0]
+    body = create_vision_model(make, 1, pretrained=pretrained, n_in=n_in, custom_head=none, **kwargs)[0]
+    return body.append(nn.ReLU(inplace=True)) if f.__name__.startswith('densenet') else body
 
 def _body(arch, n_in, pretrained):
     "The network without its head, the number of its channels, and whether it pools"
@@ -186,6 +187,12 @@ def check_model(
         if wrong: raise FERError(f'{arch} has its own head: leave out {k} ({k}=None)')
 
 # %% ../nbs/20_models.ipynb #9f629da4
+def _to_max(body):
+    "Replace each average pool by a maximum pool"
+    for m in list(body.modules()):
+        for k,o in m.named_children():
+            if isinstance(o, nn.AdaptiveAvgPool2d): setattr(m, k, nn.AdaptiveMaxPool2d(o.output_size))
+
 def fer_model(
     arch, # name of a network: ours, torchvision's or timm's
     n_out, # number of classes
@@ -198,6 +205,7 @@ def fer_model(
     check_model(arch, pretrained, head, pool)
     if arch in _ours: return _ours[arch](n_out, n_in, **({} if head is None else {'head': head}))
     body,nf,flat = _body(arch, n_in, pretrained)
+    if pool == 'max': _to_max(body)
     top = fer_head(nf, n_out, head, pool, flat)
     if head is None: apply_init(top, nn.init.kaiming_normal_)
     return nn.Sequential(body, top)

@@ -1528,7 +1528,7 @@ def read_fer(
         raise FERError(f'seed is {shorten(seed, 60)!r}, and must be a whole number from 0 on')
     emotions = None if emotions is None else [str(o) for o in listify(emotions)]
     if isinstance(source, FERData) and votes is None:
-        if labels is not None:
+        if labels is not None and not {*source.vocab} <= {*label_names(labels).values()}:
             raise FERError('the emotions of FERData have their names already: give labels when you read the source')
         if _as_asked(source, emotions, protocol, groups): return _without(source, drop)
         rows, data = _narrow(source, emotions, protocol)

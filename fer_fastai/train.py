@@ -64,7 +64,7 @@ def train_fer(
     out = Path(out) if out else _default_out(r.name, resume or overwrite)
     data = read_fer(source, **r.reading())
     r = fit_to_data(r, data, kwargs)
-    faces = colorize_fer(data, r.colorize) if r.colorize else data
+    faces = colorize_fer(data, r.colorize, size=r.size) if r.colorize else data
     learn = recipe_learner(faces, r, out, cbs)
     run = Run.open(out, r, data, resume, overwrite)
     print(faces)
@@ -153,7 +153,7 @@ def _learner(dls, data, r, cbs):
     weights = class_weights(data, r.class_weights) if r.class_weights else None
     freeze = r.freeze or (None if r.schedule == 'fine_tune' else False)
     return fer_learner(dls, r.arch, r.pretrained and not r.start, r.head, r.pool, freeze, weights, r.label_smoothing,
-                       opt_func=optimizers[r.opt], wd=r.wd, model_dir='checkpoint', cbs=cbs)
+                       opt_func=optimizers[r.opt], wd=r.wd, wd_bn_bias=r.wd_bn_bias, model_dir='checkpoint', cbs=cbs)
 
 def recipe_learner(
     data:FERData, # the faces
