@@ -139,6 +139,7 @@ class Recipe:
     cutmix:float = _number(None, 'above 0') # alpha of CutMix: a part of each image comes from another one
     arch:str = _text('fer48') # name of the network
     pretrained:bool = _flag() # start from ImageNet's weights
+    weights:str = _text() # which weights: 'imagenet', a name of torchvision's, or a file; None for what `pretrained` says
     head:tuple = _whole(None, 1) # sizes of the hidden layers of a plain head, () for none; None for the usual head
     pool:str = _choice(None, *pools) # name in `pools`; None for the head's own; 'max' also for the body's average pools
     freeze:bool = _flag() # train only the head; the body and its batch norms stay as they are
@@ -215,7 +216,8 @@ def _check_together(r):
     args = r.schedule_args or {}
     for k in args: check_name(f'argument of {r.schedule}', k, _schedule_args(r.schedule))
     check_name('monitor', args.get('monitor', 'valid_loss'), ['train_loss', 'valid_loss', 'accuracy'])
-    check_model(r.arch, r.pretrained, r.head, r.pool)
+    if r.weights and r.start: raise FERError('weights and start both say where the network begins: leave out one')
+    check_model(r.arch, r.pretrained, r.head, r.pool, r.weights)
 
 # %% ../nbs/21_recipes.ipynb #fd336cea
 @patch
@@ -287,8 +289,9 @@ _affectnet = Recipe('affectnet', 'ResNet-152 on eight emotions, for a phone', la
                     augment={'resized_crop': {}, 'flip': {},
                              'affine': {'degrees': 10, 'translate': [0.1, 0.1], 'interpolation': 2},
                              'color_jitter': {'brightness': 0.2, 'contrast': 0.2, 'saturation': 0.2}},
-                    arch='resnet152', pretrained=True, head=(), class_weights='frequency', opt='adamw', wd=1e-5,
-                    wd_bn_bias=True, grad_clip=1., schedule='plateau', epochs=100, lr=1e-4,
+                    arch='resnet152', pretrained=True, weights='IMAGENET1K_V1', head=(),
+                    class_weights='frequency', opt='adamw', wd=1e-5, wd_bn_bias=True, grad_clip=1.,
+                    schedule='plateau', epochs=100, lr=1e-4,
                     schedule_args={'monitor': 'valid_loss', 'factor': 10, 'patience': 6},
                     tensorboard=True, prune=0.2, exports=('torchscript', 'coreml'))
 recipes = {o.name: o for o in (_fer48, _large, *_fastai, _resnet50, _cnn6, _effnet, _resnet18, _affectnet)}
@@ -303,5 +306,6 @@ def find_recipe(
     r = recipe if isinstance(recipe, Recipe) else recipes[check_name('recipe', recipe, recipes)]
     for k in kwargs: check_name('field', k, [o.name for o in fields(Recipe)])
     if 'epochs' in kwargs and 'lr' not in kwargs and r.lr: kwargs['lr'] = tuple(L(r.lr)[:len(L(kwargs['epochs']))])
+    if kwargs.get('pretrained') is False or kwargs.get('start'): kwargs.setdefault('weights', None)
     if kwargs.get('schedule', r.schedule) != r.schedule: kwargs.setdefault('schedule_args', None)
     return replace(r, **kwargs).check()
