@@ -36,25 +36,31 @@ def document(sym, module):
     to = getattr(sym, '__delwrap__', None)
     cls = to and vars(module).get(to.__qualname__.removesuffix('.__init__'))
     if is_dataclass(cls): sym.__delwrap__ = cls # its fields are documented there, not in the `__init__` that was made from them
-    return MarkdownRenderer(sym)._repr_markdown_()
+    return re.sub(r'<function (\w+) at 0x\w+>', r'\1', MarkdownRenderer(sym)._repr_markdown_()) # a parameter's type may be a function
+
+def has_entry(cell): # of a notebook that nbdev has processed
+    "Whether nbdev put a `show_doc` cell here that its readers need: not one for a private class's methods"
+    return getattr(cell, 'has_sd', False) and not cell.source.startswith('show_doc(_')
 
 class show_docs(Processor):
     "Put the documentation of an exported function or class where nbdev put a `show_doc` cell"
     def end(self):
+        self.nb.cells = [c for c in self.nb.cells if has_entry(c) or not getattr(c, 'has_sd', False)]
         runs = groupby(self.nb.cells, lambda c: getattr(c, 'has_sd', False))
         self.nb.cells = [c for sd,run in runs for c in (map(self.doc, reversed(list(run))) if sd else run)] # nbdev has each run backwards
     def doc(self, cell):
         name = re.search(r'show_doc\((.+)\)', cell.source)[1]
         module = import_module(f'{cfg.lib_name}.{Path(page_name(self.nb.path_)).stem}')
         link = f'<a class="source" id="{name.lower()}" href="{NbdevLookup().code(name)}">source</a>'
-        return mk_cell(f'### {name}\n\n{link}\n\n{document(eval(name, vars(module)), module)}', 'markdown')
+        title = name.replace('_', r'\_')
+        return mk_cell(f'### {title}\n\n{link}\n\n{document(eval(name, vars(module)), module)}', 'markdown')
 
 @cache
 def entries():
     "The names, in lower case, that have an entry of their own on the site"
     nbs = [NBProcessor(o, procs=add_show_docs) for o in nbglob()]
     for o in nbs: o.process()
-    return {c.source[len('show_doc('):-1].lower() for o in nbs for c in o.nb.cells if getattr(c, 'has_sd', False)}
+    return {c.source[len('show_doc('):-1].lower() for o in nbs for c in o.nb.cells if has_entry(c)}
 
 class PageProcs(FilterDefaults):
     "nbdev's own steps; but nothing is run, and what is meant for Quarto alone is left out"

@@ -3,6 +3,7 @@ project = author = 'fer_fastai'
 copyright = 'fer_fastai contributors'
 extensions = ['myst_nb']
 nb_execution_mode = 'off'
+nb_render_markdown_format = 'gfm' # a notebook's output may have tables
 suppress_warnings = ['myst.header'] # the first heading of a notebook's section may be a function's
 
 html_theme = 'furo'

@@ -16,12 +16,14 @@ Modules:
 - `fer_fastai.bundle`: A trained model is a folder that any tool can read and that runs no code
 - `fer_fastai.callbacks`: Additions to a training: the fastest precision, the best epoch, averaged weights, teachers, and TensorBoard
 - `fer_fastai.checkpoint`: Interrupt a training at any time, and continue it to the same result, bit for bit
+- `fer_fastai.cli`: Everything from a terminal: training, photos, videos, a page in the browser, a look at the data and its audit
 - `fer_fastai.colorize`: Gray faces in colour, for networks that have learnt from photos in colour
 - `fer_fastai.core`: The names of the emotions, errors that help, and files that are written whole or not at all
 - `fer_fastai.data`: Faces with their emotions and splits, as one object
+- `fer_fastai.draw`: Faces with their expressions, drawn into the picture
 - `fer_fastai.export`: A trained network as a folder that any tool can read, and as a file for other programs
 - `fer_fastai.faces`: Find the faces in a picture, and cut each out as a square
-- `fer_fastai.folders`: Photos by the thousand: into a table and into drawings, over all cores and over many machines
+- `fer_fastai.folders`: Thousands of photos into a table and into drawings, on all cores or on many machines
 - `fer_fastai.images`: Open a picture of any kind, and bring a face to the form that a network takes
 - `fer_fastai.interpret`: How good a network is, how sure we can be of that, and where it is wrong
 - `fer_fastai.loaders`: From a table of faces to the batches that a network learns from

@@ -1,6 +1,6 @@
 """A page in the browser for photos and the camera, on your own machine or as a Hugging Face Space
 
-`fer_app` opens a page on which anybody can try a model: with one photo, with up to fifty at once, or before the camera. It runs on your own machine, and `export_space` turns it into a Hugging Face Space. The page needs Gradio: `pip install 'fer_fastai[app]'`.
+`fer_app` opens a page on which anybody can try a model: with one photo, with up to fifty at once, or with the camera. It runs on your own machine, and `export_space` turns it into a Hugging Face Space. The page needs Gradio: `pip install 'fer_fastai[app]'`.
 
 Docs: https://fer-fastai.github.io/fer_fastai/app.html.md"""
 
@@ -20,7 +20,7 @@ from pathlib import Path
 from fastcore.basics import listify
 from PIL import Image
 
-from .core import FERError, atomic, shorten
+from .core import FERError, atomic, check_whole, shorten
 from .bundle import Bundle
 from .draw import annotate, face_color
 from .faces import Faces, crop_face, find_faces
@@ -201,7 +201,11 @@ def _refusal(body, page):
     if not all(_is_own(o, page.upload_file_set) for o in _named(body)): return 403,'this file was not uploaded here'
 
 # %% ../nbs/35_app.ipynb #7d4faf7f
-_closed = re.compile(r'(/gradio_api)?/(run|api|call|proxy=|component_server|process_recording|monitoring|deep_link)')
+_files = r'config|theme\.css|favicon\.ico|robots\.txt|manifest\.json|(assets|static)/.*'
+_calls = (r'info|upload|upload_progress|startup-events|heartbeat/\w+|queue/(join|data)|stream/\w+(/close)?|'
+          r'cancel|reset')
+_served = re.compile(fr'/({_files}|gradio_api/({_calls}))?')
+_upload = re.compile('/gradio_api/file=(.*)', re.S)
 
 class _Guard:
     "In front of the page's server: what a request may name, and how much it may send"
@@ -217,11 +221,11 @@ class _Guard:
     async def check(self, scope, receive):
         "A refusal or None, and what gives the body of the request from now on"
         path,headers = scope['path'],dict(scope['headers'])
-        file = re.match(r'(?:/gradio_api)?/file[=/](.*)', path, re.S)
-        if _closed.match(path) or file and not _is_own(file[1], chain(*self.page.temp_file_sets)):
-            return (404, 'there is nothing here'),receive
+        file = _upload.fullmatch(path)
+        known = _is_own(file[1], chain(*self.page.temp_file_sets)) if file else _served.fullmatch(path)
+        if not known: return (404, 'there is nothing here'),receive
         if scope['method'] != 'POST': return None,receive
-        files = re.fullmatch(r'(/gradio_api)?/upload/?', path)
+        files = path == '/gradio_api/upload'
         size,most = headers.get(b'content-length', b'0'),_max_photos*_max_megabytes*2**20 if files else _max_body
         if b'transfer-encoding' in headers or int(size) > most: return (413, 'this is too much at once'),receive
         return (None,receive) if files or not int(size) else await self.read(receive)
@@ -437,7 +441,7 @@ def fer_app(
     detector=None # what looks for faces, as `find_faces` takes it; None for the best one here
 ): # `gr.Blocks`; its `close()` ends the page
     "Open the page for photos and the camera"
-    if port is not None and not 1 <= port <= 65535: raise FERError(f'port={port}: give a number from 1 to 65535')
+    if port is not None: check_whole('port', port, 1, 65535)
     gr = _gradio()
     from starlette.middleware import Middleware
     page = make_app(models, detector).queue(max_size=32, default_concurrency_limit=2, api_open=False)

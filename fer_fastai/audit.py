@@ -24,7 +24,7 @@ from PIL import ImageOps
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from .core import FERError
+from .core import FERError, check_number
 from .data import FERData
 from .page import Page, blue, gray, orange, picture_grid, quiet_plots
 from .predictions import check_probs
@@ -229,7 +229,7 @@ def audit_fer(
     **kwargs # arguments of `read_fer`
 )->Audit: # its `findings` is a DataFrame with a row for each finding
     "Look for copies, conflicting labels, empty pictures and wrong labels in a data set"
-    if not 0 < near <= 1: raise FERError(f'near={near}: give a correlation above 0 and up to 1')
+    check_number('near', near, 'above 0, and 1 at the most')
     data = read_fer(source, **kwargs) if kwargs or not isinstance(source, FERData) else source
     if not len(data): raise FERError('there are no images to audit')
     idle = [k for k,o in dict(faceless=detector, votes=data.votes, labels=probs).items() if o is None]

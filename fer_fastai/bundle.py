@@ -17,15 +17,18 @@ Docs: https://fer-fastai.github.io/fer_fastai/bundle.html.md"""
 __all__ = ['Bundle', 'onnx_session']
 
 # %% ../nbs/02_bundle.ipynb #f56f9252
-import json, os
+import json, math, os, re, sys
 from functools import cached_property
-from os.path import exists # False for what can be no path
+from numbers import Real
+from os.path import exists, isfile # False for what can be no path
 from pathlib import Path
 
+import numpy as np
 from fastcore.basics import patch
+from safetensors import SafetensorError, safe_open
 
 import fer_fastai
-from .core import FERError, atomic, sha256, shorten, write_json
+from .core import FERError, atomic, check_labels, sha256, shorten, write_json
 from .images import Preprocess
 
 # %% ../nbs/02_bundle.ipynb #ccb79b35
@@ -33,7 +36,7 @@ _shipped = Path(fer_fastai.__file__).parent/'pretrained'
 
 def _bundle_in(folder):
     "The folder of the bundle that this folder is or holds, None if there is none"
-    return next((o for o in (folder, folder/'model') if (o/'config.json').exists()), None)
+    return next((o for o in (folder, folder/'model') if isfile(o/'config.json')), None)
 
 def _of_file(path):
     "The bundle that a file belongs to, and the name of its network"
@@ -59,41 +62,189 @@ def _find(model):
     raise FERError(f'{shorten(path)}: there is no config.json, so this is no model')
 
 # %% ../nbs/02_bundle.ipynb #d04213da
+def _homes(folder):
+    "Where the files of a bundle may be: in its folder, or in that of the Hub's cache"
+    home = folder.resolve()
+    return [home, *(o.parent/'blobs' for o in home.parents if o.name == 'snapshots')]
+
+def _inside(folder, name, most):
+    "The path of a file in a bundle that has at most `most` bytes"
+    path = folder/name
+    if not path.is_file(): raise FERError(f'{shorten(folder)}: {name} is missing: copy the model again')
+    if not any(path.resolve().is_relative_to(o) for o in _homes(folder)):
+        raise FERError(f'{shorten(path)} is a link to a place outside of the model: copy the model with its files')
+    if path.stat().st_size > most:
+        raise FERError(f'{shorten(path)} has {path.stat().st_size:,} bytes, and {most:,} is the most for such a file')
+    return path
+
+# %% ../nbs/02_bundle.ipynb #48a611ad
 _format = 1 # version of the bundle's format; a reader refuses a newer one
 
-def _names(o): return isinstance(o, list) and all(isinstance(v, str) for v in o) and len(set(o)) == len(o) > 1
+def _is_count(o, most): return type(o) is int and 1 <= o <= most
+def _names(o): return isinstance(o, list) and all(isinstance(v, str) for v in o) and 1 < len(set(o)) == len(o) <= 1000
 
 def _sums(o):
     "Whether these are checksums of files in the bundle itself"
     if not isinstance(o, dict): return False
-    return all(isinstance(v, str) and k == Path(k).name and k not in ('', '..') for k,v in o.items())
+    return all(re.fullmatch(r'\w[\w.-]{0,99}', k) and re.fullmatch('[0-9a-f]{64}', str(v)) for k,v in o.items())
+
+def _args(o):
+    "Whether these are arguments of `fer_model`"
+    if not isinstance(o, dict) or not {'arch', 'n_out', 'n_in'} <= set(o) <= {'arch', 'n_out', 'n_in', 'head', 'pool'}:
+        return False
+    head,texts = o.get('head', []),(o['arch'], o.get('pool', ''))
+    layers = isinstance(head, list) and len(head) <= 9 and all(_is_count(v, 2**16) for v in head)
+    return layers and all(isinstance(v, str) for v in texts) and _is_count(o['n_out'], 1000) and o['n_in'] in (1, 3)
+
+# %% ../nbs/02_bundle.ipynb #3f4310b8
+_parts = dict(format=lambda o: _is_count(o, 2**31), labels=_names, preprocess=lambda o: isinstance(o, dict), files=_sums,
+              model=_args, temperature=lambda o: isinstance(o, Real) and 0 < o < math.inf)
 
 def _check_config(path, config):
     "Raise a `FERError` for the first field of config.json that cannot be"
-    kinds = dict(format=lambda o: isinstance(o, int), labels=_names,
-                 preprocess=lambda o: isinstance(o, dict), files=_sums)
-    for k,ok in kinds.items():
+    for k,ok in _parts.items():
         if not isinstance(config, dict) or k not in config:
+            if isinstance(config, dict) and k in ('model', 'temperature'): continue
             raise FERError(f'{path}: there is no "{k}" in it, so this is no model of fer_fastai')
         if not ok(config[k]):
-            raise FERError(f'{path}: "{k}" is {shorten(repr(config[k]))}, which cannot be right: copy the model again')
+            raise FERError(f'{path}: "{k}" is {shorten(ascii(config[k]))}, which cannot be right: copy the model again')
     if config['format'] > _format:
         raise FERError(f'{path}: the model has format {config["format"]} and this version reads up to {_format}: '
                        'pip install -U fer_fastai')
+    check_labels(config['labels'], path)
 
 # %% ../nbs/02_bundle.ipynb #c57d7148
 def _read_config(folder):
     "What config.json says, and its `Preprocess`"
-    path = folder/'config.json'
-    try: config = json.loads(path.read_text(encoding='utf-8'))
+    path = _inside(folder, 'config.json', 2**23)
+    try:
+        config = json.loads(path.read_text(encoding='utf-8'))
+        _check_config(shorten(path), config)
+    except FERError: raise
     except (ValueError, RecursionError) as e:
         raise FERError(f'{shorten(path)} is no JSON ({shorten(e)}): copy the model again') from None
-    _check_config(shorten(path), config)
     try: return config, Preprocess(**config['preprocess'])
     except TypeError as e:
         raise FERError(f'{shorten(path)}: "preprocess" is not known here ({shorten(e)}): '
                        'pip install -U fer_fastai') from None
     except FERError as e: raise FERError(f'{shorten(path)}: {e}') from None
+
+# %% ../nbs/02_bundle.ipynb #b906f734
+def _plain_node(o):
+    "Whether a node is one of ONNX's own operators, without a graph inside of it"
+    return o.domain in ('', 'ai.onnx') and not any(a.HasField('g') or a.graphs or a.sparse_tensors
+                                                   or a.HasField('sparse_tensor') for a in o.attribute)
+
+def _tensors(graph):
+    yield from graph.initializer
+    for o in graph.node:
+        for a in o.attribute: yield from ([a.t] if a.HasField('t') else a.tensors)
+
+def _honest(t):
+    "Whether a tensor is in the file itself, with as many numbers as it says"
+    return not t.data_location and not t.external_data and min(t.dims, default=0) >= 0 and \
+           math.prod(t.dims) <= 4*t.ByteSize()
+
+# %% ../nbs/02_bundle.ipynb #89ca063e
+def _slice(x, starts, ends, axes=None, steps=None): return x[int(starts[0]):int(ends[0]):1 if steps is None else int(steps[0])]
+
+_whole = dict(Add=np.add, Sub=np.subtract, Mul=np.multiply, Div=np.floor_divide, Identity=np.array, Gather=np.take, Slice=_slice,
+              Concat=lambda *x: np.concatenate(x), Squeeze=lambda x, *_: x.squeeze(), Unsqueeze=lambda x, *_: x.reshape(1))
+
+def _numbers(node, known, shapes):
+    "What a node computes if it is a few whole numbers; None if it is not, or cannot be told"
+    a = {o.name: o.i for o in node.attribute}
+    if node.op_type == 'Shape':
+        shape = shapes.get(node.input[0], [0])
+        return None if 0 in shape else np.array(shape[a.get('start'):a.get('end')], np.int64)
+    x = [known.get(o) for o in node.input]
+    if any(o is None or o.ndim > 1 or o.size > 64 for o in x): return None
+    if node.op_type == 'Cast' and a['to'] in (6, 7): return x[0].astype(np.int32 if a['to'] == 6 else np.int64)
+    return _whole[node.op_type](*x) if node.op_type in _whole else None
+
+# %% ../nbs/02_bundle.ipynb #0bb97a2f
+def _length(node, known):
+    "How many numbers a `Range` counts, None if that cannot be told"
+    start,stop,step = [known.get(o) for o in node.input]
+    if start is None or stop is None or step is None or not step: return None
+    return max(0, math.ceil((int(stop) - int(start))/int(step)))
+
+def _fold(graph, shapes):
+    "Put numbers in the place of the nodes that compute them, and an input in that of a `Range`; the number of these nodes"
+    from onnx import helper, numpy_helper
+    few = [o for o in graph.initializer if o.data_type in (6, 7) and math.prod(o.dims) <= 64] # int32 and int64
+    known,types,done = {o.name: numpy_helper.to_array(o) for o in few},{o.name: o.data_type for o in few},[]
+    for o in graph.node:
+        if o.op_type == 'Range' and (n := _length(o, known)):
+            graph.input.append(helper.make_tensor_value_info(o.output[0], types[o.input[0]], [n]))
+        elif (x := _numbers(o, known, shapes)) is not None:
+            known[o.output[0]],types[o.output[0]] = x,helper.np_dtype_to_tensor_dtype(x.dtype)
+            graph.initializer.append(numpy_helper.from_array(x, o.output[0]))
+        else: continue
+        done.append(o)
+    for o in done: graph.node.remove(o)
+    return len(done)
+
+# %% ../nbs/02_bundle.ipynb #2d2e9892
+def _sizes(net, n):
+    "The shapes of all values for `n` faces: {name: shape, with 0 for a side that cannot be told}"
+    from onnx import shape_inference
+    graph = net.graph
+    graph.input[0].type.tensor_type.shape.dim[0].dim_value = n
+    graph.output[0].type.tensor_type.ClearField('shape')
+    del graph.value_info[:] # what the file claims
+    for o in graph.initializer:
+        if len(o.raw_data) > 4096: o.ClearField('raw_data') # weights, which say nothing about sizes
+    shapes = {}
+    for _ in range(9):
+        known = shape_inference.infer_shapes(net, strict_mode=True).graph
+        values = {o.name: o.type.tensor_type for o in (*known.value_info, *known.input, *known.output)}
+        shapes |= {k: [d.dim_value for d in o.shape.dim] for k,o in values.items() if o.HasField('shape')}
+        if not _fold(graph, shapes): break
+    return shapes | {o.name: list(o.dims) for o in graph.initializer}
+
+# %% ../nbs/02_bundle.ipynb #5e0f1e65
+def _shape(value): return [o.dim_value for o in value.type.tensor_type.shape.dim]
+
+def _check_graph(path, graph, labels, pre):
+    "Raise a `FERError` if the network does not fit config.json, or is made of anything but ONNX's own operators"
+    shape,takes,gives = [len(pre.mode), pre.size, pre.size],*map(list, (graph.input, graph.output))
+    if [(o.name, o.type.tensor_type.elem_type) for o in takes + gives] != [('image', 1), ('probs', 1)]: # float32
+        raise FERError(f'{path} is not a network of fer_fastai, with one input "image" and one output "probs": '
+                       'give a model that `save_bundle` or train_fer wrote')
+    if _shape(takes[0])[1:] != shape:
+        raise FERError(f'{path}: the network takes pictures of shape {_shape(takes[0])[1:]}, '
+                       f'and config.json says {shape}')
+    if _shape(gives[0])[1:] != [len(labels)]:
+        raise FERError(f'{path}: the network has {(_shape(gives[0]) + [0, 0])[1]} outputs and there are {len(labels)} '
+                       f'labels: {shorten(", ".join(labels))}')
+    if graph.sparse_initializer or not all(map(_plain_node, graph.node)):
+        raise FERError(f'{path}: the network has loops, branches or operators that a network for faces does not need')
+    for o in _tensors(graph):
+        if not _honest(o):
+            raise FERError(f'{path}: {shorten(ascii(o.name), 60)} is in another file, or not as large as it says: '
+                           'get the model again, as one file')
+
+# %% ../nbs/02_bundle.ipynb #1e2095a5
+def _check_net(path, labels, pre):
+    "Raise a `FERError` if an ONNX file is not a network that fits config.json and needs a bounded memory"
+    import onnx
+    where = shorten(path)
+    try: net = onnx.load(path, load_external_data=False)
+    except Exception as e: raise FERError(f'{where} is no ONNX model: {shorten(e)}') from e
+    _check_graph(where, net.graph, labels, pre)
+    if net.functions: raise FERError(f'{where}: the network has functions of its own, which no network for faces needs')
+    names = [k for o in net.graph.node for k in o.output if k]
+    try: sizes = _sizes(net, 3)
+    except Exception as e: raise FERError(f'{where} is no network that can be checked: {shorten(e)}') from e
+    if unknown := [o for o in names if 0 in sizes.get(o, [0])]:
+        raise FERError(f'{where}: the size of {shorten(ascii(unknown[0]), 60)} in the network cannot be told beforehand')
+    n = [math.prod(sizes[o])/3 for o in names]
+    if max(n, default=0) > 2**24 or sum(n) > 2**30:
+        raise FERError(f'{where}: the network computes {sum(n):,.0f} numbers for a face, '
+                       f'{max(n):,.0f} at once, and 2**30 and 2**24 are the most')
+    if sizes['probs'] != [3, len(labels)]:
+        raise FERError(f'{where}: for 3 faces the network gives {sizes["probs"]} numbers, not {[3, len(labels)]}')
 
 # %% ../nbs/02_bundle.ipynb #b1c5b7f0
 class Bundle:
@@ -117,12 +268,24 @@ class Bundle:
     @cached_property
     def onnx(self)->Path: # checked
         "The network as ONNX"
-        return self._file(self._net)
+        path = self._file(self._net)
+        _check_net(path, self.labels, self.pre)
+        return path
 
     @cached_property
     def weights(self)->Path: # checked
         "The network's weights as safetensors"
-        return self._file('model.safetensors')
+        path = self._file('model.safetensors')
+        try:
+            with safe_open(path, 'np'): return path # the sizes in its header are those of the file
+        except (SafetensorError, OSError) as e:
+            raise FERError(f'{shorten(path)} is no file of weights: {shorten(e)}') from e
+
+    @property
+    def model_args(self)->dict: # what `fer_model` takes
+        "What makes the network again"
+        if 'model' in self.config: return self.config['model']
+        raise FERError(f'{shorten(self.path)}: config.json does not say which network this is, so it can only predict')
 
     def __repr__(self): return f'Bundle {self.name}: {", ".join(self.labels)}'
 
@@ -130,8 +293,7 @@ class Bundle:
 @patch
 def _file(self:Bundle, name):
     "The path of a file whose checksum is right"
-    path,checksum = self.path/name,self.config['files'].get(name)
-    if not path.is_file(): raise FERError(f'{shorten(self.path)}: {name} is missing: copy the model again')
+    path,checksum = _inside(self.path, name, 2**31),self.config['files'].get(name)
     if checksum and sha256(path) != checksum:
         raise FERError(f'{shorten(path)} is not the file that was saved, its checksum differs: copy the model again')
     return path
@@ -140,8 +302,21 @@ def _file(self:Bundle, name):
 @patch(as_prop=True)
 def card(self:Bundle)->str: # Markdown, '' if there is none
     "The model card"
-    path = self.path/'README.md'
-    return path.read_text(encoding='utf-8') if path.exists() else ''
+    if not (self.path/'README.md').exists(): return ''
+    return _inside(self.path, 'README.md', 2**23).read_text(encoding='utf-8', errors='replace')
+
+# %% ../nbs/02_bundle.ipynb #ec3cee80
+def import_onnxruntime(
+): # the module
+    "Import onnxruntime without its reports to Microsoft"
+    name = 'ORT_DISABLE_TELEMETRY'
+    before,new = os.environ.get(name),'onnxruntime' not in sys.modules
+    if new: os.environ[name] = '1'
+    try: import onnxruntime
+    finally:
+        if new: os.environ.pop(name, None)
+        if new and before is not None: os.environ[name] = before
+    return onnxruntime
 
 # %% ../nbs/02_bundle.ipynb #02fa0002
 def onnx_session(
@@ -149,7 +324,7 @@ def onnx_session(
     threads=None # of the CPU; None for as many as it has cores
 ): # `InferenceSession` of onnxruntime
     "Open an ONNX network, ready to run on the CPU"
-    import onnxruntime as ort
+    ort = import_onnxruntime()
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.add_session_config_entry('session.force_spinning_stop', '1')
@@ -169,6 +344,7 @@ def save(cls:Bundle,
     write # function that writes the network's files into the folder that it is given
 )->Bundle: # the new bundle
     "Write a bundle with the checksum of each file"
+    check_labels(config['labels'], shorten(path))
     with atomic(path) as tmp:
         tmp.mkdir()
         write(tmp)

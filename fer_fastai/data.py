@@ -27,7 +27,7 @@ import pandas as pd
 from fastcore.basics import patch, store_attr
 from PIL import Image
 
-from .core import EMOTIONS, EMOTIONS8, FERError, atomic, check_name, shorten
+from .core import EMOTIONS, EMOTIONS8, FERError, atomic, check_name, check_number, check_whole, shorten
 from .images import Preprocess, open_image
 
 # %% ../nbs/11_data.ipynb #867b6d05
@@ -146,7 +146,8 @@ def sample(self:FERData,
     seed=42 # which ones
 )->FERData: # with the same vocab
     "Take a random share of each emotion in each split"
-    rng = np.random.default_rng(seed)
+    check_number('frac', frac, 'from 0 to 1')
+    rng = np.random.default_rng(check_whole('seed', seed))
     rows = self.df.groupby(['split', 'emotion'], sort=True).indices.values()
     return self.subset(np.sort(np.concatenate([rng.permutation(o)[:max(1, round(frac*len(o)))] for o in rows])))
 
@@ -257,6 +258,8 @@ def hold_out(self:FERData,
 )->FERData: # the same data if it has a valid split
     "Make some of the train rows valid ones, unless there is a valid split"
     if len(self.idxs('valid')): return self
+    check_number('valid_pct', valid_pct, 'between 0 and 1')
+    check_whole('seed', seed)
     train, split = self.idxs('train'), self.df.split.to_numpy(object, copy=True)
     emotion = self.df.emotion.to_numpy(object)[train]
     sets = _sets(self.image_ids[train], None if groups is None else np.asarray(groups, object)[train])

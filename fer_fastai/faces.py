@@ -1,6 +1,6 @@
 r"""Find the faces in a picture, and cut each out as a square
 
-`find_faces` looks for faces, and `crop_face` cuts one out as a network wants to see it. This is Eileen Collins, the astronaut in scikit-image's sample photo by NASA:
+`find_faces` finds the faces in a picture, and `crop_face` cuts one out as a square, in the form that a network takes. This is Eileen Collins, in the photo by NASA that comes with scikit-image:
 
 ```python
 from skimage.data import astronaut
@@ -31,7 +31,7 @@ from fastcore.basics import patch
 from PIL import Image, ImageOps
 
 from .bundle import onnx_session
-from .core import FERError, atomic, cache_dir, check_name, sha256, shorten
+from .core import FERError, atomic, cache_dir, check_name, check_number, sha256, shorten
 from .images import gray_levels, open_image, stretch_levels
 
 # %% ../nbs/30_faces.ipynb #ed368329
@@ -43,7 +43,7 @@ class Face:
     score:float = None # its probability
     probs:dict = field(default_factory=dict) # label to probability, in the order of the labels
     found:float = None # how sure the detector is that this is a face, from 0 to 1, if it says so
-    points:tuple = None # (x, y) of the eyes, the nose and the mouth's corners, the person's right ones first, if the detector gives them
+    points:tuple = None # (x, y) of the eyes, nose and corners of the mouth, the person's right side first; or None
 
     def top(self,
         k=3 # how many
@@ -62,9 +62,9 @@ class Faces(list):
         faces=(), # of `Face`
         file=None, # name of the picture's file, if it has one
         error='', # why the picture could not be read, '' if it was
-        note='', # what else there is to know, such as that it is one frame of several
-        crops=None, # what the network is to see: uint8, shape (faces, views, size, size, channels); None once it has
-        detector='' # which detector looked for the faces, '' if none did
+        note='', # a remark, for example that the picture is one frame of several
+        crops=None, # for the network: uint8, shape (faces, views, size, size, channels); None once they are scored
+        detector='' # name of the detector that looked for the faces, '' if none did
     ):
         super().__init__(faces)
         self.file,self.error,self.note,self.crops,self.detector = file,error,note,crops,detector
@@ -81,7 +81,7 @@ def _row(i, face):
 
 @patch
 def rows(self:Faces,
-    file=None # what the table calls the picture; None for the name of its file
+    file=None # name of the picture in the table; None for that of its file
 )->list: # dicts with the columns of a table
     "Make a row for each face, or one for a picture without a face"
     note = '; '.join(filter(None, [self.note, self.detector and f'faces by {self.detector}']))
@@ -104,8 +104,8 @@ def _numbers(boxes):
 def check_boxes(
     boxes, # x, y, width, height of each face in pixels, shape (faces, 4); or of one face
     size # width and height of the picture
-)->np.ndarray: # shape (faces, 4), the numbers as they were
-    "Raise a `FERError` for a box that is no box, or that lies outside the picture"
+)->np.ndarray: # the same numbers, shape (faces, 4)
+    "Check boxes, and raise a `FERError` if one is empty or lies outside the picture"
     a = _numbers(boxes)
     (x,y,w,h),(width,height) = a.T.astype(float),size
     wrong = {'has values that are NaN or infinite': ~np.isfinite(a).all(1),
@@ -114,13 +114,14 @@ def check_boxes(
              'is more than twice as large': np.maximum(w, h) > 2*max(size)}
     for what,bad in wrong.items():
         if bad.any():
-            raise FERError(f'box {tuple(a[bad.argmax()].tolist())} {what}; the picture is {width} x {height}')
+            raise FERError(f'box {tuple(a[bad.argmax()].tolist())} {what}; the picture is {width} x {height}: '
+                           'give x, y, width, height in its pixels')
     return a
 
 # %% ../nbs/30_faces.ipynb #954f77ce
 def overlap(
     a, # x, y, width, height of a box
-    b # of another, or an array of shape (4, boxes)
+    b # of another one, or of many: an array of shape (4, boxes)
 ): # in square pixels
     "Compute the area that two boxes have in common"
     (x,y,w,h),(x2,y2,w2,h2) = a,b
@@ -129,7 +130,7 @@ def overlap(
 
 def iou(
     a, # x, y, width, height of a box
-    b # of another, or an array of shape (4, boxes)
+    b # of another one, or of many: an array of shape (4, boxes)
 )->float: # 0 if they do not touch, 1 if they are the same
     "Compute the intersection over union of two boxes"
     both = overlap(a, b)
@@ -137,7 +138,7 @@ def iou(
 
 # %% ../nbs/30_faces.ipynb #30fa000c
 _stages = [(16, 32), (32, 64), (64, 64), (64, 64), (64, 64)] # channels in and out
-_heads = dict(cls=1, obj=1, bbox=4, kps=10) # what YuNet says about a place, and in how many numbers
+_heads = dict(cls=1, obj=1, bbox=4, kps=10) # what YuNet says about a place in the picture, and in how many numbers
 
 def _units():
     "Name, channels in and channels out of each pair of convolutions"
@@ -198,7 +199,7 @@ class _Graph:
 # %% ../nbs/30_faces.ipynb #30fa0010
 @patch
 def backbone(self:_Graph):
-    "The picture at an eighth, a sixteenth and a thirty-second of its size"
+    "What the network sees at an eighth, a sixteenth and a thirty-second of the picture's size"
     stem = lambda w: w.reshape(16, 32)[:, :27].reshape(16, 3, 3, 3).transpose(0, 3, 1, 2)
     x = self.add('Relu', self.conv('input', 'backbone__model0_pw', stem, strides=[2, 2], pads=[1]*4))
     x,res = self.unit(x, 'backbone__model0_dp'),[]
@@ -210,7 +211,7 @@ def backbone(self:_Graph):
 
 @patch
 def neck(self:_Graph, sizes):
-    "What the smaller copies see, added to the larger ones"
+    "Add what is seen at the smaller sizes to the larger ones"
     twice = self.constant('twice', np.float32([1, 1, 2, 2]))
     for i in 2, 1:
         sizes[i] = self.unit(sizes[i], f'neck__lateral_convs__{i}')
@@ -252,8 +253,8 @@ _yunet_url = ('https://media.githubusercontent.com/media/opencv/opencv_zoo/47534
 _yunet_sum = '8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4'
 
 def fetch_yunet(
-    url=None, # where it is; None for OpenCV's model zoo
-    timeout=5 # seconds without an answer after which we give up
+    url=None, # address of the file; None for the one in OpenCV's model zoo
+    timeout=5 # seconds to wait for an answer
 )->Path: # in the cache
     "Fetch YuNet's ONNX file, unless it is in the cache already"
     url,path = url or _yunet_url,cache_dir()/'face_detection_yunet_2023mar.onnx'
@@ -392,7 +393,7 @@ def _haar(img, min_size, score):
 def _own_yunet(path):
     "YuNet from a file that the user has"
     file = Path(path).expanduser()
-    if not file.is_file(): raise FERError(f'{shorten(path)}: there is no such file of a detector')
+    if not file.is_file(): raise FERError(f"{shorten(path)}: there is no such file; give YuNet's ONNX file")
     if sha256(file) != _yunet_sum:
         raise FERError(f'{shorten(path)} is not face_detection_yunet_2023mar.onnx, its checksum differs: '
                        'get the file from github.com/opencv/opencv_zoo, or give a function')
@@ -402,7 +403,7 @@ def _own_yunet(path):
 def _our_yunet(): return _YuNet(yunet_onnx() or fetch_yunet())
 
 @cache
-def default_detector()->str: # 'yunet', or 'haar' if YuNet cannot be had
+def default_detector()->str: # 'yunet', or 'haar' if YuNet is not available
     "Choose the best detector that this machine has"
     try: _our_yunet()
     except FERError as e:
@@ -432,7 +433,7 @@ def as_faces(
     faces, # boxes as `check_boxes` takes them, or a list of `Face`
     size # width and height of the picture
 )->list: # of new `Face`, not scored
-    "Bring boxes to the form of faces, and check them"
+    "Make faces from boxes, and check them"
     if isinstance(faces, list) and faces and all(isinstance(o, Face) for o in faces):
         check_boxes([o.box for o in faces], size)
         return [Face(tuple(o.box), found=o.found, points=o.points) for o in faces]
@@ -448,7 +449,7 @@ def _asked(img, score, detector):
 
 # %% ../nbs/30_faces.ipynb #30fa0022
 def _looker(detector):
-    "A function of a picture, `min_size` and `score`, and the detector's name"
+    "A function of a picture, `min_size` and `score` that finds its faces"
     name = detector_name(detector)
     if callable(detector): return lambda img, min_size, score: _asked(img, score, detector)
     if name == 'haar': return _haar
@@ -456,21 +457,20 @@ def _looker(detector):
 
 def find_faces(
     img, # as `open_image` takes it
-    detector=None, # 'yunet', 'haar', YuNet's ONNX file, or a function from an RGB array to boxes; None for the best here
-    min_size=None, # side of the smallest face, as a share of the shorter side of `img`; None for what suits the detector
+    detector=None, # 'yunet', 'haar', YuNet's ONNX file, or a function from an RGB array to boxes; None for the best
+    min_size=None, # side of the smallest face, as a share of the shorter side of `img`; None for the detector's own
     score=None # least score of a face, from 0 to 1, for detectors that give one; None for 0.65
 )->list: # of `Face`, largest first
     "Find the faces in a picture"
-    for k,v in dict(min_size=min_size, score=score).items():
-        if v is not None and not (isinstance(v, (int, float)) and 0 <= v <= 1 and (v or k == 'score')):
-            raise FERError(f'{k}={shorten(repr(v), 60)}: give a number from 0 to 1')
+    if min_size is not None: check_number('min_size', min_size, 'above 0, and 1 at the most')
+    if score is not None: check_number('score', score, 'from 0 to 1')
     img = open_image(img)
     return sorted(_looker(detector)(img, min_size, score), key=lambda o: -o.box[2]*o.box[3])
 
 def detect(
     img, # as `open_image` takes it
     detector=None, # as `find_faces` takes it
-    min_size=None, # side of the smallest face, as a share of the shorter side of `img`; None for what suits the detector
+    min_size=None, # side of the smallest face, as a share of the shorter side of `img`; None for the detector's own
     score=None # least score of a face, from 0 to 1; None for 0.65
 )->np.ndarray: # shape (faces, 4): x, y, width, height in pixels of the upright picture, largest first
     "Find the boxes of the faces in a picture"
@@ -501,7 +501,7 @@ def _crop(img, box, margin):
 def crop_face(
     img, # as `open_image` takes it
     box, # x, y, width, height in pixels
-    margin=0., # what is added on each side, as a share of the box's longer side
+    margin=0., # width to add on each side, as a share of the box's longer side
     angle=0. # degrees by which the face leans, as `tilt` gives them
 )->Image.Image: # square
     "Cut out the square around a box's centre, turned so that the face is upright"

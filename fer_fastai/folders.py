@@ -1,6 +1,6 @@
-"""Photos by the thousand: into a table and into drawings, over all cores and over many machines
+"""Thousands of photos into a table and into drawings, on all cores or on many machines
 
-`predict_files` goes through a folder of any size and writes a table with a row for each face. Each answer is on the disk as soon as it is known, and if the run is stopped, the same call continues it.
+`predict_files` goes through a folder of any size and writes a table with a row for each face. Each answer is on the disk as soon as it is known. If the run is stopped, the same call continues it.
 
 Docs: https://fer-fastai.github.io/fer_fastai/folders.html.md"""
 

@@ -24,9 +24,10 @@ __all__ = ['image_suffixes', 'lfs_pointer', 'video_suffixes', 'open_image', 'ima
            'Preprocess']
 
 # %% ../nbs/01_images.ipynb #d0b08a81
-import io, re, struct, zlib
+import io, math, re, struct, zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
@@ -230,6 +231,8 @@ def stretch_levels(
     return np.uint8(((picture.astype(np.float32) - lo)*255/(int(hi) - int(lo))).round().clip(0, 255))
 
 # %% ../nbs/01_images.ipynb #b6fae33e
+_limits = dict(size=(Integral, 1, 1024), net_size=(Integral, 1, 1024), margin=(Real, 0, 10), stretch=(Integral, 0, 256))
+
 @dataclass(frozen=True)
 class Preprocess:
     "How a face becomes the input of a network"
@@ -243,10 +246,11 @@ class Preprocess:
 
     def __post_init__(self):
         for k in ('mean', 'std'): object.__setattr__(self, k, _per_channel(k, getattr(self, k)))
-        for k,least in dict(size=1, net_size=1, margin=0, stretch=0).items():
+        for k,(kind,least,most) in _limits.items():
             v = getattr(self, k)
-            if not (isinstance(v, (int, float)) and v >= least or k == 'net_size' and v is None):
-                raise FERError(f'Preprocess: {k}={v!r} must be a number of at least {least}')
+            if not (isinstance(v, kind) and least <= v <= most or k == 'net_size' and v is None):
+                what = 'whole number' if kind is Integral else 'number'
+                raise FERError(f'Preprocess: {k}={shorten(repr(v), 60)} must be a {what} from {least} to {most}')
         check_name('mode', self.mode, ('L', 'RGB'))
         if len(self.mean) != len(self.std):
             raise FERError(f'Preprocess: there are {len(self.mean)} means and {len(self.std)} standard deviations')
@@ -260,9 +264,11 @@ class Preprocess:
         return len(self.mean)
 
 def _per_channel(k, v):
-    try: return tuple(float(o) for o in v)
-    except (TypeError, ValueError):
-        raise FERError(f'Preprocess: {k}={v!r} must have a number for each channel') from None
+    try: res = tuple(float(o) for o in v)
+    except (TypeError, ValueError, OverflowError): res = math.nan,
+    if all(map(math.isfinite, res)) and (k == 'mean' or min(res, default=1) > 0): return res
+    more = '' if k == 'mean' else ' above 0'
+    raise FERError(f'Preprocess: {k}={shorten(repr(v), 60)} must have a number{more} for each channel')
 
 # %% ../nbs/01_images.ipynb #caa9f8d3
 @patch

@@ -32,7 +32,7 @@ from fastai.vision.all import (CategoryBlock, DataBlock, DataLoaders, ImageBlock
 from PIL import Image, ImageStat
 
 from .augment import Enlarge, Repeat, augment_tfms
-from .core import FERError, check_name, emotion_name, shorten
+from .core import FERError, check_name, check_number, emotion_name, shorten
 from .data import FERData
 from .images import Preprocess, open_image
 
@@ -199,8 +199,7 @@ class FaceDL(TfmdDL):
 def _given_weights(weights, vocab):
     for k,v in weights.items():
         check_name('class in class_weights', k, vocab)
-        if isinstance(v, bool) or not isinstance(v, (int, float)) or not 0 < v < np.inf:
-            raise FERError(f'class_weights: {k} weighs {v!r}; it must be a number above 0')
+        check_number(f'class_weights[{k!r}]', v, 'above 0')
     return np.float32([weights.get(o, 1) for o in vocab])
 
 def class_weights(

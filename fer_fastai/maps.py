@@ -99,7 +99,8 @@ def overlay(
     for face,m in zip(faces, maps):
         size = [max(96, o) for o in face.size]
         gray = np.asarray(face.convert('L').convert('RGB').resize(size, Image.Resampling.BICUBIC), float)
-        m = np.asarray(Image.fromarray(m.astype(np.float32)).resize(size, Image.Resampling.BICUBIC)).clip(0, 1)[..., None]
+        large = Image.fromarray(m.astype(np.float32)).resize(size, Image.Resampling.BICUBIC)
+        m = np.asarray(large).clip(0, 1)[..., None]
         res.append(Image.fromarray(np.uint8(gray*(1 - strength*m) + strength*m*np.array([235, 30, 20]))))
     return res
 
@@ -116,7 +117,8 @@ def embedding_map(
     if not np.isfinite(x).all(): raise FERError('the embeddings are NaN or infinite: did the training diverge?')
     if not np.ptp(x, axis=0).any(): return np.zeros((len(x), 2)) # all the same
     x = PCA(min(50, *x.shape), random_state=seed).fit_transform(x)
-    return TSNE(perplexity=min(30, (len(x) - 1)/3), init=x[:, :2]/x[:, 0].std()*1e-4, random_state=seed).fit_transform(x)
+    start = x[:, :2]/x[:, 0].std()*1e-4
+    return TSNE(perplexity=min(30, (len(x) - 1)/3), init=start, random_state=seed).fit_transform(x)
 
 # %% ../nbs/19_maps.ipynb #03e317b6
 _hover = """.fer-map image {display: none; pointer-events: none} .fer-map g:hover image {display: block}
@@ -137,8 +139,10 @@ def hover_map(
     dots = []
     for (x,y),img,label,text in zip(at.round(1).tolist(), faces, labels, captions or labels):
         left = x + 8 if x < side - 80 else x - 80
-        dots.append(f'<g><circle cx="{x}" cy="{y}" r="3.5" fill="{color[label]}"><title>{escape(str(text))}</title></circle>'
+        title = f'<title>{escape(str(text))}</title>'
+        dots.append(f'<g><circle cx="{x}" cy="{y}" r="3.5" fill="{color[label]}">{title}</circle>'
                     f'<image href="{data_uri(img, 72)}" x="{left}" y="{max(0, y-36)}" width="72" height="72"/></g>')
     svg = f'<svg class="fer-map" viewBox="0 0 {side} {side}" width="{side}">{"".join(dots)}</svg>'
-    keys = [Span(NotStr(f'<span style="color:{color[k]}">&#9679;</span> '), str(k), style='margin-right:14px') for k in names]
+    dot = '<span style="color:{}">&#9679;</span> '
+    keys = [Span(NotStr(dot.format(color[k])), str(k), style='margin-right:14px') for k in names]
     return Shown(Div(Style(_hover), Div(*keys), NotStr(svg)), f'a map of {len(dots)} faces')

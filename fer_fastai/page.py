@@ -43,8 +43,8 @@ palette = [blue, orange, gray, '#4c9f70', '#a05195', '#c44e52', '#7a5c3e', '#3aa
 _style = {'figure.constrained_layout.use': True, 'font.size': 9.5, 'axes.titlesize': 10.5,
           'text.color': _ink, 'axes.labelcolor': _ink, 'xtick.color': _ink, 'ytick.color': _ink,
           'axes.edgecolor': _line, 'axes.spines.top': False, 'axes.spines.right': False, 'axes.grid': True,
-          'axes.axisbelow': True, 'grid.color': _line, 'grid.linewidth': .6, 'xtick.major.size': 0, 'ytick.major.size': 0,
-          'legend.frameon': False, 'lines.linewidth': 1.6, 'axes.prop_cycle': plt.cycler(color=palette)}
+          'axes.axisbelow': True, 'grid.color': _line, 'grid.linewidth': .6,
+          'xtick.major.size': 0, 'ytick.major.size': 0, 'legend.frameon': False, 'lines.linewidth': 1.6, 'axes.prop_cycle': plt.cycler(color=palette)}
 
 # %% ../nbs/16_page.ipynb #25e17792
 @contextmanager

@@ -26,38 +26,25 @@ from fastcore.basics import patch
 from PIL import Image
 
 from .bundle import Bundle, onnx_session
-from .core import FERError, check_name, shorten
+from .core import FERError, check_name, check_whole, shorten
 from .draw import annotate
 from .faces import Face, Faces, as_faces, crop_face, detector_name, find_faces, tilt
 from .images import open_image
-
-# %% ../nbs/32_predict.ipynb #c12325ca
-def _check_net(session, labels, pre, path):
-    "Compare what the network takes and gives with what config.json says"
-    takes,gives = [[(o.name, o.shape) for o in f()] for f in (session.get_inputs, session.get_outputs)]
-    path,shape = shorten(path),[len(pre.mode), pre.size, pre.size]
-    if [o[0] for o in takes + gives] != ['image', 'probs']:
-        raise FERError(f'{path} is not a network of fer_fastai: those have one input "image" and one output "probs"')
-    if gives[0][1][1] != len(labels):
-        raise FERError(f'{path}: the network has {gives[0][1][1]} outputs and there are {len(labels)} labels: '
-                       f'{shorten(", ".join(labels))}')
-    if takes[0][1][1:] != shape:
-        raise FERError(f'{path}: the network takes pictures of shape {takes[0][1][1:]}, and config.json says {shape}')
 
 # %% ../nbs/32_predict.ipynb #475c21ac
 class FER:
     "A predictor of facial expressions"
     def __init__(self,
         model=None, # as `Bundle` takes it; None for the model that ships with the package
-        detector=None, # 'yunet', 'haar', or what else `find_faces` takes; None for the best one here
-        threads=None # of the CPU, for the network; None for as many as it has cores
+        detector=None, # 'yunet', 'haar', or anything else that `find_faces` takes; None for the best one here
+        threads=None # CPU threads for the network; None for one on each core
     ):
         if detector is not None: detector_name(detector)
+        if threads is not None: check_whole('threads', threads, 1, 1024)
         self.bundle,self.detector = Bundle(model),detector
         self.config,self.labels,self.pre = self.bundle.config,self.bundle.labels,self.bundle.pre
         self.path = self.bundle.onnx
         self.session = onnx_session(self.path, threads)
-        _check_net(self.session, self.labels, self.pre, self.path)
 
     def __repr__(self):
         side,detector = self.pre.size,detector_name(self.detector)
@@ -79,11 +66,18 @@ def _as_input(crops, pre):
     return crops[:, None] if crops.ndim == 3 else crops.transpose(0, 3, 1, 2)
 
 @patch
+def _net(self:FER, x):
+    try: p = self.session.run(None, {'image': x})[0]
+    except Exception as e: raise FERError(f'{shorten(self.path)}: the network failed: {shorten(e)}') from e
+    if p.shape != (len(x), len(self.labels)) or not np.isfinite(p).all():
+        raise FERError(f'{shorten(self.path)}: the network gives no probability for each label: get another model')
+    return p
+
+@patch
 def _run(self:FER, x, tta):
     x = x.astype(np.float32)
     x /= 255
-    p = self.session.run(None, {'image': x})[0]
-    return (p + self.session.run(None, {'image': np.ascontiguousarray(x[..., ::-1])})[0])/2 if tta else p
+    return (self._net(x) + self._net(np.ascontiguousarray(x[..., ::-1])))/2 if tta else self._net(x)
 
 # %% ../nbs/32_predict.ipynb #32fa0004
 def _is_many(x):
@@ -122,7 +116,7 @@ def _file(x):
 
 @patch
 def _boxed(self:FER, img, face, tta):
-    "What the network is to see of a face: uint8, shape (views, size, size, channels)"
+    "The crops of a face: uint8, shape (views, size, size, channels)"
     x,y,w,h = face.box
     sides = [.95, 1, 1.1*(w*h)**.5/max(w, h)] if tta else [1]
     boxes = [(x + w*(1-k)/2, y + h*(1-k)/2, k*w, k*h) for k in sides]
@@ -130,14 +124,14 @@ def _boxed(self:FER, img, face, tta):
 
 @patch
 def _views(self:FER, img, faces, tta):
-    "What the network is to see: uint8, shape (faces, views, size, size, channels)"
+    "The crops of all faces: uint8, shape (faces, views, size, size, channels)"
     views = np.stack([self.pre(img)[None] if o.box is None else self._boxed(img, o, tta) for o in faces])
     return np.concatenate([views, views[..., ::-1, :]], 1) if tta else views
 
 # %% ../nbs/32_predict.ipynb #32fa0008
 @patch
 def _note(self:FER, img, found, looked):
-    "What there is to say about a picture besides its faces"
+    "Remarks about a picture: what `open_image` noted, and a hint if no face was found"
     small = max(img.size) <= 2*self.pre.size and max(img.size) <= 1.25*min(img.size)
     hint = "no face found; if this small picture is a face already, use faces='crop'"
     return '; '.join(filter(None, [img.info.get('note'), hint if looked and small and not found else None]))
@@ -198,7 +192,7 @@ def score(self:FER,
 @patch
 def __call__(self:FER,
     x, # a picture as `open_image` takes it; or many: a list, a generator, an array (n, height, width)
-    faces='detect', # 'detect'; 'crop' if the whole picture is one face; or boxes (faces, 4), for many pictures a list of them
+    faces='detect', # 'detect'; 'crop' if the whole picture is one face; or its boxes; for many pictures a list of boxes
     tta=False # take the mean of six views of each face
 )->Faces: # the faces of a picture, largest first if they are detected; for many pictures a list of `Faces`
     "Predict the expressions in a picture, or in many"
@@ -229,7 +223,7 @@ def frame(self:FER,
     faces='detect', # as above
     tta=False # take the mean of six views of each face
 ): # DataFrame with `columns`; a picture without a file's name is called by its number
-    "Make a table with a row for each face, and for each picture without one"
+    "Make a table with a row for each face, and one for each picture without a face"
     import pandas as pd
     if not _is_many(images): images,faces = [images],faces if isinstance(faces, str) else [faces]
     rows = [row for i,found in enumerate(self(images, faces, tta)) for row in found.rows(found.file or i)]
@@ -241,6 +235,6 @@ def draw(self:FER,
     img, # as `open_image` takes it
     faces=None # list of `Face`; None to predict them
 )->Image.Image: # RGB
-    "Draw what the network says into a picture"
+    "Draw the faces of a picture, with their expressions"
     img = open_image(img)
     return annotate(img, self(img) if faces is None else faces)

@@ -27,7 +27,7 @@ import pandas as pd
 from fastprogress import progress_bar
 
 from .bundle import Bundle, onnx_session
-from .core import FERError, atomic, shorten
+from .core import FERError, atomic, check_whole, shorten
 from .data import FERData
 
 # %% ../nbs/17_predictions.ipynb #4c5f2394
@@ -149,7 +149,7 @@ def cross_predict(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
     least = np.bincount(data.labels, minlength=len(data.vocab)).argmin()
-    if (n := (data.labels == least).sum()) < folds:
+    if (n := (data.labels == least).sum()) < check_whole('folds', folds, 2):
         raise FERError(f'{data.vocab[least]!r} has {n} images, too few for {folds} folds: '
                        f'give folds={max(2, n)}, or leave the class out')
     x,probs = embed_data(data, model),np.zeros((len(data), len(data.vocab)))

@@ -19,7 +19,7 @@ __all__ = ['FERPLUS', 'CKPLUS', 'RAFDB', 'ALPHABETICAL', 'ALPHABETICAL8', 'numbe
            'read_votes', 'majority', 'read_fer', 'fetch_fer']
 
 # %% ../nbs/12_read.ipynb #7c1d0006
-import codecs, csv, gzip, hashlib, io, json, lzma, bz2, math, os, re, shutil, tarfile, time, zipfile, zlib
+import codecs, csv, errno, gzip, hashlib, io, json, lzma, bz2, math, os, re, shutil, stat, tarfile, time, zipfile, zlib
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +27,6 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cached_property
 from itertools import islice, takewhile
-from numbers import Integral, Real
 from pathlib import Path, PurePath, PurePosixPath
 
 import numpy as np
@@ -35,8 +34,8 @@ import pandas as pd
 from fastcore.basics import listify
 from PIL import Image
 
-from .core import (AFFECTNET, EMOTIONS, EMOTIONS8, FERError, atomic, cache_dir, check_name, emotion_name,
-                             shorten, write_json)
+from .core import (AFFECTNET, EMOTIONS, EMOTIONS8, FERError, atomic, cache_dir, check_labels, check_name,
+                             check_number, check_whole, emotion_name, shorten, write_json)
 from .data import SPLITS, FERData, emotion_vocab, image_digest, split_name
 from .images import image_suffixes, lfs_pointer, open_image, video_suffixes
 from .sample import sample_faces
@@ -75,8 +74,8 @@ def _walk(root):
                 if o.name.startswith('.') or o.name.lower() in _noise: continue
                 if o.is_dir(): todo.append((f'{pre}{o.name}/', o.path, (*above, here)))
                 else:
-                    stat = o.stat(follow_symlinks=o.is_file()) # a link may lead nowhere
-                    out[pre + o.name] = stat.st_size, stat.st_mtime_ns
+                    s = o.stat(follow_symlinks=o.is_file()) # a link may lead nowhere
+                    if o.is_file() or o.is_symlink(): out[pre + o.name] = s.st_size, s.st_mtime_ns # and no device
     return dict(sorted(out.items()))
 
 def _suffix(name): return os.path.splitext(name)[1].lower()
@@ -92,8 +91,8 @@ class _Source:
         self.path = Path(given)
         self.is_file = self.path.is_file()
         self.root = self.path.parent if self.is_file else self.path
-        stat = self.path.stat()
-        self.files = {self.path.name: (stat.st_size, stat.st_mtime_ns)} if self.is_file else _walk(self.root)
+        s = self.path.stat()
+        self.files = {self.path.name: (s.st_size, s.st_mtime_ns)} if self.is_file else _walk(self.root)
 
     def __str__(self):
         return self.shown or ('the DataFrame' if isinstance(self.given, pd.DataFrame) else shorten(self.given))
@@ -931,66 +930,108 @@ def _kind(path):
     return known or ('zip' if _suffix(path.name) in _archives else '') # it cannot be opened, and the message says so
 
 _broken = (EOFError, OSError, zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, RuntimeError,
-           NotImplementedError)
+           NotImplementedError, ValueError)
 
-def _is_tar(path):
-    "Whether a compressed file holds a tar, as its name says, or its first bytes"
-    if re.search(r'\.(tar\.\w+|t[gx]z|tbz2?)$', path.name.lower()): return True
-    try: return tarfile.is_tarfile(path)
-    except _broken: return False
+_free = 2**30 # bytes that any archive may unpack to
+
+class _Room:
+    "What an archive may still unpack"
+    def __init__(self, path): self.path, self.left = path, _free + 20*path.stat().st_size
+
+    def take(self, n):
+        self.left -= n
+        if self.left < 0:
+            raise FERError(f'{shorten(self.path)}: the archive would unpack to over 1 GB and 20 times its size, as no '
+                           'data of pictures does; if you trust it, unpack it, and give the folder')
 
 # %% ../nbs/12_read.ipynb #7d0000d4
-def _members(path):
+class _Narrow:
+    "A stream for `tarfile` that reads at most a megabyte at once"
+    def __init__(self, stream): self.stream, self.seek, self.tell = stream, stream.seek, stream.tell
+    def read(self, n):
+        if n > 2**20: raise tarfile.ReadError('the head of a member is too long')
+        return self.stream.read(n)
+
+def _tar(path, kind):
+    return tarfile.open(fileobj=_Narrow(dict(tar=io, gz=gzip, bz2=bz2, xz=lzma)[kind].open(path, 'rb')), mode='r:')
+
+def _is_tar(path, kind):
+    "Whether a file holds a tar, as its name says, or its first bytes"
+    if kind == 'tar' or re.search(r'\.(tar\.\w+|t[gx]z|tbz2?)$', path.name.lower()): return True
+    try: return bool(_tar(path, kind))
+    except _broken: return False
+
+def _only_files(where, name, ok):
+    if not ok: raise FERError(f'{where}: member {name[:60]!r} is a link or a device; only files are read')
+
+def _members(path, where):
     "The files in an archive: pairs of name and open stream"
     kind = _kind(path)
     if kind == 'zip':
         with zipfile.ZipFile(path) as z:
             for o in z.infolist():
+                _only_files(where, o.filename, stat.S_IFMT(o.external_attr >> 16) in (0, stat.S_IFREG, stat.S_IFDIR))
                 if not o.is_dir(): yield o.filename, z.open(o)
-    elif kind == 'tar' or _is_tar(path):
-        with tarfile.open(path) as t:
+    elif _is_tar(path, kind):
+        with _tar(path, kind) as t:
             for o in t:
-                if not (o.isfile() or o.isdir()):
-                    what = f'member {o.name[:60]!r} is a link or a device'
-                    raise FERError(f'{shorten(path)}: {what}; only files are read')
+                _only_files(where, o.name, o.isfile() or o.isdir())
                 if o.isfile(): yield o.name, t.extractfile(o)
+                t.members = [] # or it keeps all of them
             t.fileobj.seek(t.offset)
             if t.fileobj.read(512) != bytes(512): raise tarfile.ReadError('the end of the archive is missing')
     else: yield path.stem, dict(gz=gzip, bz2=bz2, xz=lzma)[kind].open(path)
 
 # %% ../nbs/12_read.ipynb #a1268879
-def _unpack(path, folder):
-    "Unpack an archive into a folder"
-    head = _head_of(path)
-    if not head or head.startswith(b'version '): raise FERError(f'{shorten(path)}: {_no_data(head)}')
-    Path(folder).mkdir(parents=True, exist_ok=True)
+_no_names = errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.EINVAL, errno.EILSEQ
+
+def _created(folder, name, where):
+    "The open file for a member of an archive"
+    parts = name.replace('\\', '/').split('/')
+    if '..' in parts or parts[0] == '' or ':' in parts[0]:
+        raise FERError(f'{where}: member {name[:60]!r} would land outside of its folder; '
+                       'the archive is refused')
+    to = folder.joinpath(*parts)
     try:
-        for name, stream in _members(path):
-            parts = name.replace('\\', '/').split('/')
-            if '..' in parts or parts[0] == '' or ':' in parts[0]:
-                raise FERError(f'{shorten(path)}: member {name[:60]!r} would land outside of its folder; '
-                               'the archive is refused')
-            to = folder.joinpath(*parts)
-            to.parent.mkdir(parents=True, exist_ok=True)
-            with stream, to.open('wb') as f: shutil.copyfileobj(stream, f)
+        to.parent.mkdir(parents=True, exist_ok=True)
+        return to.open('wb')
+    except (OSError, ValueError) as e:
+        if getattr(e, 'errno', None) not in (None, *_no_names): raise
+        raise FERError(f'{where}: there can be no file for member {name[:60]!r} '
+                       f'({getattr(e, "strerror", None) or e})') from None
+
+def _unpack(path, folder, room):
+    "Unpack an archive into a folder"
+    head, where = _head_of(path), shorten(room.path) + (f': {shorten(path.name, 60)}' if path != room.path else '')
+    if not head or head.startswith(b'version '): raise FERError(f'{where}: {_no_data(head)}')
+    try:
+        for name, stream in _members(path, where):
+            room.take(4096)
+            with stream, _created(folder, name, where) as f:
+                while part := stream.read(2**20):
+                    room.take(len(part))
+                    f.write(part)
+    except FERError: raise
     except _broken as e:
         if getattr(e, 'errno', None): raise
         why = shorten(str(e).partition('\n')[0] or type(e).__name__)
-        raise FERError(f'{shorten(path)}: the archive cannot be read to its end ({why}); '
+        raise FERError(f'{where}: the archive cannot be read to its end ({why}); '
                        'it is truncated, damaged or encrypted') from None
 
 # %% ../nbs/12_read.ipynb #7d000071
-def _unpacked(folder, shown):
+def _unpacked(folder, shown, room, depth=0):
     "What an archive holds, as a `_Source`, after the archives in it were unpacked if there is nothing else"
+    if depth > 4: raise FERError(f'{shown}: there are archives in archives in archives: unpack it, and give the folder')
     src = _Source(folder, shown=shown)
     something = src.images or any(h.pixels or h.list for h in src.heads.values())
     if not something and (inner := [o for o in src.files if _kind(Path(folder)/o)]):
         for o in inner:
-            path = Path(folder)/o
-            path.rename(outer := path.with_name(path.name + '.archive'))
-            _unpack(outer, path.with_name(path.name.split('.')[0]))
-            outer.unlink()
-        return _unpacked(folder, shown)
+            path, to = Path(folder)/o, Path(folder).with_name('inner')/Path(o).name
+            to.parent.mkdir(exist_ok=True)
+            path.rename(to)
+            _unpack(to, path.with_name(path.name.split('.')[0]), room)
+            shutil.rmtree(to.parent)
+        return _unpacked(folder, shown, room, depth + 1)
     one = next(iter(src.files)) if len(src.files) == 1 else '.'
     return src if _suffix(one) or one == '.' else _Source(Path(folder)/one, shown=shown) # a CSV without its suffix
 
@@ -999,8 +1040,10 @@ def _read_archive(src):
     kind = src.path and src.is_file and _kind(src.path)
     if not kind: return
     if kind in ('rar', '7z'): raise FERError(f'{src} is a .{kind} archive: unpack it, and give the folder')
-    _unpack(src.path, src.work)
-    rows = _read(_unpacked(src.work, str(src)))
+    room = _Room(src.path)
+    src.work.mkdir()
+    _unpack(src.path, src.work, room)
+    rows = _read(_unpacked(src.work, str(src), room))
     if rows.images is not None: shutil.rmtree(src.work)
     return rows
 
@@ -1338,6 +1381,7 @@ def _check_learnable(data):
     if len(data.vocab) < 2:
         raise FERError(f'there is only one class, {data.vocab[0][:60]!r}: a classifier needs two; '
                        'name others in emotions=[...], or give a folder with more')
+    check_labels(data.vocab, _called(data))
     n, train = Counter(data.df.emotion), Counter(data.df.emotion[data.idxs('train')])
     for o in n:
         if train[o] and n[o] > 1: continue
@@ -1504,6 +1548,7 @@ def _found(source, emotions):
         raise FileNotFoundError(f'{shorten(source)}: {why}; {takes}') from None
     if not there or not str(source):
         raise FileNotFoundError(f'{shorten(path)}: there is no such file or folder; {takes}')
+    if not (path.is_file() or path.is_dir()): raise FERError(f'{shorten(path)} is a device: {takes}')
     return _Source(path.resolve(), shown=shorten(source))
 
 # %% ../nbs/12_read.ipynb #5dcbd719
@@ -1522,10 +1567,8 @@ def read_fer(
     "Read faces with their emotions and splits"
     check_name('protocol', protocol, ('official', 'public+private'))
     check_name('bad', bad, ('raise', 'skip'))
-    if not (isinstance(valid_pct, Real) and 0 < valid_pct < 1):
-        raise FERError(f'valid_pct is {valid_pct}, and must be a share between 0 and 1')
-    if not (isinstance(seed, Integral) and seed >= 0):
-        raise FERError(f'seed is {shorten(seed, 60)!r}, and must be a whole number from 0 on')
+    check_number('valid_pct', valid_pct, 'between 0 and 1')
+    check_whole('seed', seed)
     emotions = None if emotions is None else [str(o) for o in listify(emotions)]
     if isinstance(source, FERData) and votes is None:
         if labels is not None and not {*source.vocab} <= {*label_names(labels).values()}:

@@ -20,7 +20,6 @@ import inspect, json, math, textwrap
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import partial
-from numbers import Integral, Real
 
 from fastai.vision.all import SGD, Adam, L, Learner, RAdam, ReduceLROnPlateau, delegates, patch, ranger
 from fastcore.docments import docments
@@ -28,7 +27,7 @@ from fastcore.docments import docments
 from .augment import augment_tfms
 from .bundle import Bundle
 from .colorize import find_colorizer
-from .core import FERError, check_name, plain, shorten
+from .core import FERError, check_name, check_number, check_whole, plain, shorten
 from .models import check_model, pools
 from .read import label_names
 
@@ -72,25 +71,17 @@ def _choice(*known): # the first is the default
     return _field(known[0], check)
 
 # %% ../nbs/21_recipes.ipynb #222c5f82
-_limits = {'above 0': lambda v: v > 0, 'of at least 0': lambda v: v >= 0, 'between 0 and 1': lambda v: 0 < v < 1,
-           'above 0, and 1 at the most': lambda v: 0 < v <= 1, 'from 0 to below 1': lambda v: 0 <= v < 1}
-
-def _is(v, kind): return isinstance(v, kind) and not isinstance(v, bool)
 def _each(v, default): return [v] if v is None or v == () and default else L(v)
 
 def _number(default, limit):
     def check(k, v):
-        for o in _each(v, default):
-            if not _is(o, Real) or not _limits[limit](o): _must(k, o, f'a number {limit}')
-            if math.isinf(o): _must(k, o, 'a finite number')
+        for o in _each(v, default): check_number(k, o, limit)
     return _field(default, check)
 
 def _whole(default, least, most=math.inf, none=False):
-    what = f'a whole number of at least {least}' if most == math.inf else f'a whole number from {least} to {most}'
     def check(k, v):
         if none and v is None: return
-        for o in _each(v, default):
-            if not _is(o, Integral) or not least <= o <= most: _must(k, o, what)
+        for o in _each(v, default): check_whole(k, o, least, most)
     return _field(default, check)
 
 # %% ../nbs/21_recipes.ipynb #8c792848
@@ -107,9 +98,7 @@ def _model(k, v):
 
 def _weights(k, v):
     if not isinstance(v, dict): return check_name(k, v, ['frequency'])
-    for name,o in v.items():
-        if not _is(o, Real) or not 0 < o < math.inf:
-            raise FERError(f'{k}: {name} weighs {o!r}; it must be a number above 0')
+    for name,o in v.items(): check_number(f'{k}[{name!r}]', o, 'above 0')
 
 def _labels(k, v): label_names(v)
 def _colorizer(k, v): find_colorizer(v)

@@ -119,13 +119,13 @@ def _with_input(r, start):
 
 def _start_from(learn, start):
     "Load the weights of a bundle, all but the last layer if the classes differ"
-    name,arch,its = start.name,learn.model_args['arch'],start.config['model']['arch']
+    name,arch,its = start.name,learn.model_args['arch'],start.model_args['arch']
     if its != arch: raise FERError(f'start: {name} is a {its}, and the recipe says arch={arch!r}: give arch={its!r}')
     new,saved = learn.model.state_dict(),safetensors.torch.load_file(start.weights)
     last = [k for k,m in learn.model.named_modules() if isinstance(m, (torch.nn.Linear, torch.nn.Conv2d))][-1]
     head = {k for k in new if k.startswith(f'{last}.') and start.labels != list(learn.dls.vocab)}
     if wrong := [k for k in new if k not in head and (k not in saved or saved[k].shape != new[k].shape)]:
-        raise FERError(f'start: {name}: {wrong[0]} does not fit; {_unlike(start.config["model"], learn.model_args)}')
+        raise FERError(f'start: {name}: {wrong[0]} does not fit; {_unlike(start.model_args, learn.model_args)}')
     learn.model.load_state_dict({k: v if k in head else saved[k] for k,v in new.items()})
 
 def _unlike(there, here):

@@ -37,7 +37,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 
 from .checkpoint import Checkpoint
 from .colorize import colorize_fer
-from .core import FERError, atomic, check_name, shorten
+from .core import FERError, atomic, check_name, check_number, check_whole, shorten
 from .models import fixed_head
 from .read import read_fer
 from .recipes import Recipe, find_recipe
@@ -62,8 +62,8 @@ def tune_fer(
     _import_ray()
     r = find_recipe(recipe, **kwargs)
     domains = _domains(space or _author_space(r.arch))
-    if not isinstance(n_trials, int) or n_trials < 1:
-        raise FERError(f'n_trials={n_trials!r}: it must be a whole number of at least 1')
+    check_whole('n_trials', n_trials, 1)
+    for k,v in (resources or {}).items(): check_number(f'resources[{k!r}]', v)
     check_name('metric', metric, _metrics)
     _check_values(r, domains)
     _scheduler(r, metric, asha)

@@ -1,6 +1,6 @@
 """Expressions over time: the faces of a video or a camera, followed from frame to frame
 
-`fer_video` follows every face of a video, says what it expresses at each moment, and can write the video again with all of that drawn in.
+`fer_video` follows every face of a video, and reads its expression in each frame. It can also write the video again, with the faces and expressions drawn in.
 
 Docs: https://fer-fastai.github.io/fer_fastai/video.html.md"""
 
@@ -18,7 +18,6 @@ from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import starmap, takewhile
-from numbers import Integral
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -27,7 +26,7 @@ from fastcore.basics import patch
 from fastcore.imports import in_notebook
 from PIL import ImageDraw
 
-from .core import FERError, atomic, check_name, shorten
+from .core import FERError, atomic, check_name, check_number, check_whole, shorten
 from .draw import annotate, emotion_colors, face_color, font, ink
 from .faces import Face, find_faces, iou
 from .predict import FER
@@ -121,15 +120,12 @@ def _frames(cap, source, every):
                       'so the file is cut off or damaged there', stacklevel=2)
 
 # %% ../nbs/34_video.ipynb #84969613
-def _check_every(every):
-    if not isinstance(every, Integral) or every < 1: raise FERError(f'every={every!r}: give a whole number, 1 or more')
-
 def read_video(
     source, # file, address, or number of a camera, from 0
     every=1 # give every n-th frame
 ): # generator of (number of the frame, its time in seconds, RGB array: uint8 of shape (height, width, 3))
     "Read the frames of a video or a camera, one at a time, upright"
-    _check_every(every)
+    check_whole('every', every, 1)
     return _frames(_open(source), source, every)
 
 # %% ../nbs/34_video.ipynb #4d5e20e3
@@ -145,7 +141,7 @@ class Tracker:
         smooth=.5, # half-life in seconds of what was said before; 0 for no smoothing
         patience=1. # seconds after which a face that is gone gets a new number; the last frame always counts
     ):
-        if smooth < 0: raise FERError(f'smooth={smooth}: give seconds, 0 or more')
+        for k,v in dict(smooth=smooth, patience=patience).items(): check_number(k, v)
         self.smooth,self.patience,self.tracks,self.n,self.last = smooth,patience,{},0,0.
 
 # %% ../nbs/34_video.ipynb #9c641f90
@@ -379,9 +375,9 @@ def _ahead(f, xs, n):
             while waiting: yield waiting.popleft().result()
         finally: pool.shutdown(cancel_futures=True)
 
-def _follow(frames, fer, every, smooth, faces, tta, ahead=2):
+def _follow(frames, fer, every, track, faces, tta, ahead=2):
     "Add the faces to each frame: those of the last frame that was looked at"
-    track,seen = Tracker(smooth),[]
+    seen = []
     def look(n, t, img): return n,t,img,fer(img, faces, tta) if n % every == 0 else None
     for n,t,img,found in _ahead(look, frames, ahead) if ahead else starmap(look, frames):
         if found is not None: seen = track(found, t)
@@ -407,7 +403,7 @@ def _save_plot(df, path):
     fig.savefig(path, dpi=120)
 
 def _check_seconds(source, seconds):
-    if seconds is not None and not seconds > 0: raise FERError(f'seconds={seconds}: give more than 0')
+    if seconds is not None: check_number('seconds', seconds, 'above 0')
     if isinstance(source, int) and seconds is None:
         raise FERError(f'camera {source} has no end: say for how many seconds, as in seconds=10, or use `watch`')
 
@@ -426,8 +422,9 @@ def fer_video(
 ): # DataFrame: frame, time (seconds), face (its number), x, y, w, h, emotion, score, a column for each label
     "Follow the expressions in a video, and write it with the faces drawn in"
     import cv2
-    _check_every(every)
+    check_whole('every', every, 1)
     _check_seconds(source, seconds)
+    track = Tracker(smooth)
     cap = _open(source)
     _check_names(source, out, plot, overwrite)
     fer = FER() if fer is None else fer
@@ -435,7 +432,7 @@ def fer_video(
     if seconds is not None: frames,total = takewhile(lambda o: o[1] < seconds, frames),min(total, seconds*fps)
     with nullcontext() if plot is None else atomic(Path(plot).expanduser()) as figure:
         with _writing(out, source, fps) as write:
-            looked = _follow(_bar(frames, total), fer, every, smooth, faces, tta)
+            looked = _follow(_bar(frames, total), fer, every, track, faces, tta)
             rows = _collect(looked, every, len(fer.labels), write)
             where = f' in the first {seconds} s' if seconds else ''
             if not rows: raise FERError(f'{shorten(source)}: no frame could be read{where}')
@@ -490,8 +487,8 @@ def _in_window(images):
     finally: root.destroy()
 
 # %% ../nbs/34_video.ipynb #7e6570b3
-def _live(source, smooth, fer, notify):
-    for _,_,img,seen in _follow(read_video(source), fer, 1, smooth, 'detect', False, ahead=0):
+def _live(frames, track, fer, notify):
+    for _,_,img,seen in _follow(frames, fer, 1, track, 'detect', False, ahead=0):
         for o in seen:
             if notify and o.changed: notify(o)
         yield _draw(img, seen)
@@ -503,7 +500,8 @@ def watch(
     notify=None # function that is called with a `TrackedFace` when its emotion changes
 )->None:
     "Show a camera with the expressions in it, in a window or in the notebook"
+    track,frames = Tracker(smooth),read_video(source)
     fer = FER(detector=partial(find_faces, min_size=.15)) if fer is None else fer
-    with closing(_live(source, smooth, fer, notify)) as images:
+    with closing(_live(frames, track, fer, notify)) as images:
         try: (_in_notebook if in_notebook() else _in_window)(images)
         except KeyboardInterrupt: pass

@@ -1,5 +1,6 @@
 "Every kind of bad data: its own message, and nothing half-written"
-import gzip, io, subprocess, sys, tarfile, zipfile
+import gzip, io, re, subprocess, sys, tarfile, zipfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -304,9 +305,9 @@ asked = {
     'no emotions': (dict(emotions=[]), 'emotions is empty'),
     'protocol': (dict(protocol='oficial'), "unknown protocol 'oficial': did you mean 'official'?"),
     'bad': (dict(bad='ignore'), "unknown bad 'ignore': choose from raise, skip"),
-    'valid_pct 0': (dict(valid_pct=0), 'valid_pct is 0'),
-    'valid_pct 1': (dict(valid_pct=1.), 'valid_pct is 1.0'),
-    'valid_pct 20': (dict(valid_pct=20), 'valid_pct is 20, and must be a share between 0 and 1'),
+    'valid_pct 0': (dict(valid_pct=0), 'valid_pct=0'),
+    'valid_pct 1': (dict(valid_pct=1.), 'valid_pct=1.0'),
+    'valid_pct 20': (dict(valid_pct=20), 'valid_pct=20: it must be a number between 0 and 1'),
 }
 
 @pytest.mark.parametrize('kwargs,message', asked.values(), ids=asked)
@@ -362,3 +363,55 @@ def test_fetch_without_network(monkeypatch):
 def test_fetch_without_kagglehub(monkeypatch):
     monkeypatch.setitem(sys.modules, 'kagglehub', None)
     with pytest.raises(FERError, match='pip install kagglehub'): fetch_fer()
+
+# Numbers that are none, at every place that takes one
+
+def edges():
+    "Name of an argument, and what to call with a value for it"
+    from fer_fastai.audit import audit_fer
+    from fer_fastai.faces import detect, find_faces
+    from fer_fastai.loaders import class_weights
+    from fer_fastai.predict import FER
+    from fer_fastai.predictions import cross_predict
+    from fer_fastai.recipes import Recipe
+    from fer_fastai.train import train_fer
+    from fer_fastai.video import Tracker, fer_video, read_video, watch
+    img, data, clip = np.zeros((48, 48), np.uint8), read_fer(pd.DataFrame(dict(emotion=np.arange(42)%7, pixels=list(faces)))), 'nowhere.mp4'
+    numbers = [k for k, o in Recipe.__dataclass_fields__.items() if o.type in ('int', 'float') or o.type in (int, float, int|tuple, float|tuple)]
+    assert {'lr', 'epochs', 'wd', 'ema', 'grad_clip', 'bs', 'seed', 'size', 'valid_pct'} <= set(numbers)
+    for k in numbers: yield k, lambda v, k=k: train_fer('sample', **{k: v})
+    yield 'happy', lambda v: train_fer('sample', class_weights=dict(happy=v))
+    yield 'happy', lambda v: class_weights(data, dict(happy=v))
+    for k in 'min_size', 'score':
+        for f in find_faces, detect: yield k, lambda v, k=k, f=f: f(img, **{k: v})
+    yield 'threads', lambda v: FER(threads=v)
+    for k in 'smooth', 'patience': yield k, lambda v, k=k: Tracker(**{k: v})
+    for k in 'every', 'smooth', 'seconds': yield k, lambda v, k=k: fer_video(clip, **{k: v})
+    yield 'every', lambda v: read_video(clip, v)
+    yield 'smooth', lambda v: watch(clip, v)
+    yield 'near', lambda v: audit_fer(data, near=v)
+    yield 'folds', lambda v: cross_predict(data, folds=v)
+    for k in 'valid_pct', 'seed': yield k, lambda v, k=k: read_fer('sample', **{k: v})
+    yield 'frac', lambda v: data.sample(v)
+    if find_spec('ray'):
+        from fer_fastai.tune import tune_fer
+        for k in 'n_trials', 'lr': yield k, lambda v, k=k: tune_fer('sample', 'cnn6', **{k: v})
+        yield 'gpu', lambda v: tune_fer('sample', resources=dict(gpu=v), space=dict(lr=[1e-3]))
+    if find_spec('gradio'):
+        from fer_fastai.app import fer_app
+        yield 'port', lambda v: fer_app(port=v)
+
+def test_infinite_and_nan(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, call in edges():
+        for v in float('nan'), float('inf'), -float('inf'), np.float32('nan'):
+            with pytest.raises(FERError) as e: call(v)
+            assert name in str(e.value) and re.search('nan|inf', str(e.value)) and len(str(e.value)) < 300, (name, v, e.value)
+    assert not list(tmp_path.glob('runs*'))
+
+@pytest.mark.parametrize('args', ['--seconds inf', '--smooth nan'])
+def test_infinite_in_a_command(tmp_path, args):
+    (tmp_path/'a.mp4').write_bytes(b'x')
+    r = subprocess.run([Path(sys.executable).parent/'fer_video', tmp_path/'a.mp4', *args.split(), '--out', tmp_path/'b.mp4'], capture_output=True, text=True)
+    assert (r.returncode, r.stdout) == (2, '') and r.stderr.count('\n') == 1 and args.removeprefix('--').replace(' ', '=') in r.stderr
+    assert not (tmp_path/'b.mp4').exists()

@@ -1,5 +1,5 @@
 "The page under attack, without a browser: files on the server, addresses, malformed and endless requests, many clients at once"
-import base64, io, json, os, signal, socket, subprocess, sys, threading, time, uuid
+import base64, io, json, os, re, signal, socket, subprocess, sys, threading, time, uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from fer_fastai.app import export_space
 
 mark = dict(meta=dict(_type='gradio.FileData'))
 
-serve = """
+watched = """
 import runpy, sys
 def hook(event, args):
     if event == 'socket.getaddrinfo': host = args[0]
@@ -22,10 +22,28 @@ def hook(event, args):
     else: return
     if host not in (None, '127.0.0.1', 'localhost', '::1', '0.0.0.0', ''): print('REQUEST TO', host, flush=True)
 sys.addaudithook(hook)
+"""
+serve = watched + """
 import fer_fastai.app
 fer_fastai.app._kept = tuple(map(int, sys.argv[2:])) or fer_fastai.app._kept
 runpy.run_path(sys.argv[1], run_name='__main__')
 """
+
+class Proxy:
+    "It notes what programs ask it to fetch, and fetches nothing"
+    def __init__(self):
+        self.asked,self.socket = [],socket.create_server(('127.0.0.1', 0))
+        self.env = {k: f'http://127.0.0.1:{self.socket.getsockname()[1]}' for o in ('http', 'https', 'all') for k in (f'{o}_proxy', f'{o}_proxy'.upper())}
+        self.env |= dict(NO_PROXY='127.0.0.1,localhost', no_proxy='127.0.0.1,localhost')
+        threading.Thread(target=self.listen, daemon=True).start()
+
+    def listen(self):
+        while True:
+            s = self.socket.accept()[0]
+            self.asked.append(s.recv(200))
+            s.close()
+
+proxy = Proxy()
 
 class Server:
     "A page in a process of its own, and what a client can ask of it"
@@ -35,7 +53,7 @@ class Server:
             port = s.getsockname()[1]
         self.cache,self.log,self.url = folder/'cache',folder/'log',f'http://127.0.0.1:{port}'
         self.http = httpx.Client(base_url=self.url, timeout=60)
-        env = dict(os.environ, GRADIO_SERVER_PORT=str(port), GRADIO_TEMP_DIR=str(self.cache))
+        env = dict(os.environ, **proxy.env, GRADIO_SERVER_PORT=str(port), GRADIO_TEMP_DIR=str(self.cache))
         self.process = subprocess.Popen([sys.executable, '-c', serve, str(script), *map(str, args)], cwd=folder, env=env,
                                         stdout=subprocess.PIPE, stderr=open(self.log, 'w'), text=True)
         assert f':{port}' in self.process.stdout.readline(), self.log.read_text()
@@ -83,7 +101,7 @@ def server(folder):
     yield s
     kept = [o for o in s.cache.rglob('*') if o.is_file() and not o.is_symlink() and o.name != 'planted.jpg']
     s.close()
-    assert 'REQUEST TO' not in s.said
+    assert 'REQUEST TO' not in s.said and not proxy.asked
     assert kept and not [o for o in kept if o.exists()]
 
 @pytest.fixture(scope='module')
@@ -156,6 +174,45 @@ def test_addresses(server):
             for o in (f'file={url}', f'proxy={url}'): assert server.http.get(f'/gradio_api/{o}').status_code == 404
         time.sleep(.2)
         assert not asked
+
+def raw(server, *lines, body=b''):
+    "Status and text for a request that is sent as it is"
+    host,port = server.url.removeprefix('http://').split(':')
+    with socket.create_connection((host, port), timeout=20) as s:
+        s.sendall('\r\n'.join([*lines, 'Host: a', 'Connection: close', '', '']).encode('latin1') + body)
+        head,_,text = b''.join(iter(lambda: s.recv(1 << 16), b'')).decode('latin1').partition('\r\n\r\n')
+    return int(head.split()[1]),text
+
+def test_raw_requests(server, folder):
+    "Paths that a client would tidy up, and lengths that are none"
+    for o in outside(server, folder)[:5]:
+        for path in f'file={o}', f'file=//{o}', f'file=./{o}', f'./file={o}', f'x/../file={o}', f'file%3D{o}', f'file={str(o).replace("/", "%2f")}', f'file={o}%00.jpg', f'file={o}?x=1':
+            for prefix in '/gradio_api/', '/', '//gradio_api/', '/gradio_api//', '/./gradio_api/', '/static/../gradio_api/', '/assets/..%2f..%2f':
+                status,text = raw(server, f'GET {prefix}{path} HTTP/1.1')
+                assert status in (400, 403, 404), (prefix, path, status)
+                nothing(status, text, folder)
+    for length in 'a', '-1', '1e3', '9'*30, '0x10', '5, 5': # the last one is allowed
+        for path in 'queue/join', 'upload', 'reset':
+            status,text = raw(server, f'POST /gradio_api/{path} HTTP/1.1', 'Content-Type: application/json', f'Content-Length: {length}', body=b'{"a":')
+            assert 400 <= status < 500, (length, path, status)
+            nothing(status, text, folder)
+    for path in 'queue/join', 'upload':
+        assert raw(server, f'POST /gradio_api/{path} HTTP/1.1', 'Transfer-Encoding: chunked', body=b'0\r\n\r\n')[0] == 413
+    test_honest(server)
+
+def test_only_what_the_page_needs(server, folder):
+    "Of everything that this Gradio serves"
+    from fer_fastai.app import make_app
+    paths = {re.sub('{.*?}', 'x', o) for o in make_app().app.openapi()['paths']}
+    def status(path):
+        with server.http.stream('GET', path) as r: return r.status_code if 'text/plain' not in r.headers.get('content-type', '') else r.read() and r.text
+    served = {o for o in paths if status(o) != 'there is nothing here'}
+    calls = 'cancel heartbeat/x info queue/data queue/join reset startup-events stream/x stream/x/close upload upload_progress'
+    files = '/ /assets/x /config /favicon.ico /manifest.json /robots.txt /static/x /theme.css'
+    assert served - {'/gradio_api/upload_progress'} == {*files.split(), *(f'/gradio_api/{o}' for o in calls.split())} - {'/gradio_api/upload_progress'} and len(paths) > 40
+    for o in '/', '/config', '/gradio_api/info':
+        text = server.http.get(o).text
+        for secret in str(folder), sys.prefix, 'site-packages', sys.version.split()[0]: assert secret not in text, (o, secret)
 
 def test_honest(server):
     "An upload is looked at, comes back drawn, and can be fetched; so do several and a frame"
@@ -234,7 +291,7 @@ def test_queue_is_full(server):
         status = list(pool.map(lambda i: server.post('queue/join', fn_index=1, data=data, session_hash=f'full{i}').status_code, range(60)))
     assert set(status) == {200, 503} and 32 <= status.count(200) <= 40, status
     for i in range(60): server.post('reset', event_id='', session_hash=f'full{i}')
-    while server.http.get('/gradio_api/queue/status').json()['queue_size']: time.sleep(.5)
+    while server.ask(1, *data)[0] == 503: time.sleep(.5)
     test_honest(server)
 
 def test_deleted(folder):
@@ -251,3 +308,28 @@ def test_deleted(folder):
             time.sleep(.2)
         assert s.ask(0, dict(path=path, orig_name='me.jpg', **mark))[0] == 403
     finally: s.close()
+
+home = watched + """
+from skimage.data import astronaut
+from fer_fastai.all import *
+data = read_fer('sample').sample(.1)
+train_fer(data, start='fer48', epochs=1, bs=16, lr_find=False, out='run')
+print(FER()(astronaut()), FER('run')(astronaut()))
+print('finished')
+"""
+
+def test_nobody_is_called(tmp_path):
+    "Neither by training nor by prediction, on a machine that had never run either"
+    env = dict(os.environ, **proxy.env, HOME=str(tmp_path), FER_FASTAI_CACHE=str(tmp_path/'cache'))
+    r = subprocess.run([sys.executable, '-c', home], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert r.stdout.endswith('finished\n'), r.stderr
+    assert 'REQUEST TO' not in r.stdout and not proxy.asked
+    assert not list(tmp_path.rglob('*onnxruntime*')) # where it would keep an identifier
+
+def test_the_watch_sees_a_call(tmp_path):
+    "Otherwise the test above would test nothing"
+    for o in 'socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect(("192.0.2.1", 9))', 'socket.getaddrinfo("example.invalid", 80)':
+        r = subprocess.run([sys.executable, '-c', watched + f'import socket; {o}'], capture_output=True, text=True)
+        assert 'REQUEST TO' in r.stdout
+    subprocess.run([sys.executable, '-c', 'import urllib.request as r; r.urlopen("http://192.0.2.1/a")'], env={**os.environ, **proxy.env}, capture_output=True)
+    assert b'192.0.2.1' in proxy.asked.pop()

@@ -213,7 +213,7 @@ def test_out_of_something_else(tmp_path):
         with pytest.raises(FERError, match='holds something that is not a run'): train_fer('sample', out=tmp_path, overwrite=overwrite)
     assert [o.name for o in tmp_path.iterdir()] == ['holiday.jpg']
 
-@pytest.mark.parametrize('args,message', [('sample --lr 0', 'lr=0.0: it must be a number above 0'), ('sample --epochs three', 'cannot be read'),
+@pytest.mark.parametrize('args,message', [('sample --lr 0', 'lr=0.0: it must be a number above 0'), ('sample --lr inf', 'lr=inf: it must be a finite number'), ('sample --epochs three', 'cannot be read'),
                                           ('sample --fields {', '--fields {: this is no JSON'), ('nowhere.csv', 'nowhere.csv')])
 def test_command_line(args, message, tmp_path):
     r = subprocess.run([Path(sys.executable).parent/'fer_train', *args.split(), '--out', tmp_path/'run'], capture_output=True, text=True)
