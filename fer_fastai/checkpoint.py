@@ -58,6 +58,7 @@ class Checkpoint(TrainAccuracy):
 
     def before_fit(self):
         "Find out which epochs of this fit are still to be trained"
+        for p in self.model.parameters(): p.grad = None # or fastai decays frozen weights with a gradient of 0
         self.n_fit += 1
         self.first_epoch = 0
         if self.saved and self.n_fit < self.saved['fit']: self.first_epoch = self.n_epoch
@@ -69,16 +70,20 @@ class Checkpoint(TrainAccuracy):
     def after_train(self):
         self.rate = float(self.opt.hypers[-1]['lr']) # a callback may lower it at the end of the epoch
 
-    def after_epoch(self):
-        "Add a row to the history and write both files"
+    def add_row(self):
+        "Add a row to the history"
         values = dict(zip(self.recorder.metric_names[1:], self.recorder.values[-1]))
         row = dict(epoch=len(self.rows), phase=self.n_fit, lr=self.rate, **values, train_accuracy=self.share)
         self.rows.append(_storable({**row, 'time': round(time.time()-self.started, 2)}))
+
+    def after_epoch(self):
+        "Write both files"
+        self.add_row()
         self.save(next_epoch=self.epoch+1)
 
     def after_cancel_fit(self):
         "A fit that was stopped early is complete"
-        if len(self.recorder.values) > sum(o['phase'] == self.n_fit for o in self.rows): self.after_epoch()
+        if len(self.recorder.values) > sum(o['phase'] == self.n_fit for o in self.rows): self.add_row()
         self.save(next_epoch=self.n_epoch)
 
 # %% ../nbs/23_checkpoint.ipynb #0def1445

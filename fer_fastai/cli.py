@@ -70,7 +70,9 @@ def _at_terminal(stopped='interrupted'):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except (FERError, OSError) as e: msg,code = f'error: {e}',2
-    except KeyboardInterrupt as e: msg,code = stopped,143 if e.args == (signal.SIGTERM,) else 130
+    except KeyboardInterrupt as e:
+        msg = next((o for o in e.args if isinstance(o, str)), stopped) # a training says how far it is
+        code = 143 if signal.SIGTERM in e.args else 130
     else: return
     _one_line(msg)
     sys.exit(code)
@@ -124,7 +126,7 @@ def fer_train(
     overwrite:bool=False, # delete the run in that folder first
 ):
     "Train a classifier of facial expressions, score it and export it"
-    with _at_terminal('interrupted; --resume continues after the last complete epoch'):
+    with _at_terminal('interrupted before the training began: give the same command again'):
         given = _given(epochs=epochs, lr=lr, arch=arch, size=size, bs=bs, pretrained=pretrained, start=start,
                        emotions=emotions, labels=labels, groups=groups, votes=votes, protocol=protocol, bad=bad,
                        seed=seed)
@@ -302,5 +304,6 @@ def fer_audit(
         probs = predict_data(data, model) if model else cross_predict(data) if cross else None
         audit = audit_fer(data, probs, detect if faces else None)
         print(audit.summary().to_string())
-        if csv: audit.findings.to_csv(csv, index=False)
+        if csv:
+            with atomic(csv) as tmp: audit.findings.to_csv(tmp, index=False)
         print(f'wrote {audit.page().write(out)}')

@@ -14,11 +14,11 @@ Docs: https://fer-fastai.github.io/fer_fastai/core.html.md"""
 
 # %% auto #0
 __all__ = ['EMOTIONS', 'EMOTIONS8', 'AFFECTNET', 'emotion_name', 'FERError', 'shorten', 'check_name', 'check_labels',
-           'check_number', 'check_whole', 'atomic', 'plain', 'write_json', 'sha256', 'cache_dir']
+           'check_number', 'check_whole', 'locked', 'temporary', 'atomic', 'plain', 'write_json', 'sha256', 'cache_dir']
 
 # %% ../nbs/00_core.ipynb #934611f7
-import errno, getpass, hashlib, json, math, os, re, sys, tempfile, warnings
-from contextlib import contextmanager
+import errno, getpass, hashlib, json, math, os, re, shutil, sys, tempfile, warnings
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from numbers import Integral, Real
 from pathlib import Path
@@ -111,17 +111,125 @@ def check_whole(
     if _is(value, Integral) and least <= value <= most: return value
     _must_be(what, value, 'a whole number ' + (f'of at least {least}' if most == math.inf else f'from {least} to {most}'))
 
+# %% ../nbs/00_core.ipynb #70fae4a6
+try: import fcntl
+except ImportError: # on Windows
+    import msvcrt
+    def _flock(f, wait): msvcrt.locking(f.fileno(), msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
+else:
+    def _flock(f, wait): fcntl.flock(f, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+
+def _still(f, file):
+    "Whether the open `f` is the file of that name"
+    try: return os.path.samestat(os.fstat(f.fileno()), os.stat(file))
+    except FileNotFoundError: return False
+
+def _lock(file, wait):
+    "The open file with its lock, or None if somebody else has the lock"
+    while True:
+        f = open(file, 'a')
+        try: _flock(f, wait)
+        except (BlockingIOError, PermissionError): return f.close()
+        except OSError: return f # this file system has no locks
+        if _still(f, file): return f
+        f.close() # its owner has removed it
+
+# %% ../nbs/00_core.ipynb #b3d4db32
+@contextmanager
+def locked(
+    file, # carries the lock; it is made, and removed at the end
+    wait=False # wait until the lock is free
+):
+    "Let one process at a time into this block, and refuse the others or let them wait"
+    file,new = Path(file),not Path(file).parent.exists()
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        f = _lock(file, wait)
+    except OSError as e:
+        raise FERError(f'{shorten(file.parent)} is no folder that can be written to ({e.strerror}): '
+                       'choose another one') from e
+    if f is None:
+        raise FERError(f'{shorten(file.parent)} is in use by another process: '
+                       'wait until it ends, or choose another folder')
+    try: yield
+    finally:
+        with f, suppress(OSError):
+            file.unlink()
+            if new: file.parent.rmdir() # if nothing was written
+
 # %% ../nbs/00_core.ipynb #d7fc552c
 _full = errno.ENOSPC, errno.EFBIG, errno.EDQUOT # the disk, what a process may write, what a user may write
 
-def _temporary(path):
-    "A folder for temporary files beside `path`"
+def _says_full(e):
+    "What the system says if an error comes from a full disk"
+    while e:
+        for o in _full:
+            if getattr(e, 'errno', None) == o or os.strerror(o) in str(e): return os.strerror(o)
+        e = e.__cause__ or e.__context__
+
+def _is_full(folder):
+    "What the system says if nothing more can be added to the largest file of a folder"
+    largest = max(filter(Path.is_file, folder.rglob('*')), key=lambda o: o.stat().st_size)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return tempfile.TemporaryDirectory(prefix=f'.tmp-{path.name[:60]}-', dir=path.parent)
+        with open(largest, 'ab') as f: f.write(bytes(1 << 16))
+    except OSError as e: return _says_full(e)
+
+def _no_room(path, why):
+    return FERError(f'{shorten(path)} cannot be written ({why}): make room, or choose another place')
+
+# %% ../nbs/00_core.ipynb #eebc8492
+_crowded = set() # folders in which we look only once
+
+def _sweep(folder):
+    "Remove the temporary folders of killed processes"
+    if folder in _crowded: return
+    with suppress(OSError):
+        if len(os.listdir(folder)) > 200: _crowded.add(folder)
+    for o in folder.glob('.tmp-*-????????'):
+        with suppress(OSError): _remove(o)
+
+def _remove(tmp):
+    "Remove a temporary folder, unless somebody works in it, and complete a renaming that `atomic` had begun"
+    if not (tmp/'.lock').exists(): return tmp.rmdir() # an empty one
+    if not (lock := _lock(tmp/'.lock', False)): return
+    with lock:
+        whole = [o for o in tmp.iterdir() if o.name not in ('.old', '.lock')] if (tmp/'.old').exists() else []
+        for o in whole:
+            if not (tmp.parent/o.name).exists(): os.replace(o, tmp.parent/o.name)
+        shutil.rmtree(tmp)
+
+# %% ../nbs/00_core.ipynb #3da3c053
+def _make(path):
+    "A temporary folder beside `path`, and the open file with its lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path.parent.absolute())
+    while True:
+        tmp = Path(tempfile.mkdtemp(prefix=f'.tmp-{path.name[:60]}-', dir=path.parent))
+        try: return tmp,_lock(tmp/'.lock', True)
+        except FileNotFoundError: pass # another process has swept it already
+        except OSError:
+            tmp.rmdir()
+            raise
+
+@contextmanager
+def temporary(
+    path # the file or folder that is going to be written
+):
+    "Give a folder for temporary files beside `path`, and raise an error that names `path` if the disk is full"
+    path = Path(path)
+    try: tmp,lock = _make(path)
     except OSError as e:
+        if why := _says_full(e): raise _no_room(path, why) from e
         raise FERError(f'{shorten(path)} cannot be written, because its folder is not writable ({e.strerror}): '
                        'choose another place') from e
+    try: yield tmp
+    except Exception as e:
+        why = _says_full(e) or (not isinstance(e, FERError) and _is_full(tmp))
+        if why: raise _no_room(path, why) from e
+        raise
+    finally:
+        lock.close()
+        shutil.rmtree(tmp, ignore_errors=True)
 
 # %% ../nbs/00_core.ipynb #ce3219cf
 def _sync(path):
@@ -137,15 +245,10 @@ def atomic(
 ):
     "Give a temporary path to write to, which becomes `path` when the block ends and disappears when it fails"
     path = Path(path)
-    with _temporary(path) as d:
-        tmp,old = Path(d)/path.name,Path(d)/f'old-{path.name[:60]}'
-        try:
-            yield tmp
-            _sync(tmp)
-        except OSError as e:
-            if e.errno not in _full: raise
-            raise FERError(f'{shorten(path)} cannot be written ({e.strerror}): '
-                           'make room, or choose another place') from e
+    with temporary(path) as d:
+        tmp,old = d/path.name,d/'.old'
+        yield tmp
+        _sync(tmp)
         if path.is_dir() and tmp.is_file():
             raise FERError(f'{shorten(path)} is a folder: give the name of a file to write')
         if path.is_dir(): os.replace(path, old)

@@ -427,7 +427,9 @@ def export_torchscript(
 )->Path: # `path`
     "Write `net` as one TorchScript file with a free batch size"
     with atomic(path) as tmp, _no_deprecation():
-        _trace(net, 2).save(str(tmp))
+        data = io.BytesIO()
+        torch.jit.save(_trace(net, 2), data) # into a file, PyTorch would end Python itself on a full disk
+        tmp.write_bytes(data.getbuffer())
         _check_same(path, net, torch.jit.load(str(tmp)), 1e-4)
     return Path(path)
 

@@ -251,6 +251,7 @@ def yunet_onnx(
 _yunet_url = ('https://media.githubusercontent.com/media/opencv/opencv_zoo/47534e27c9851bb1128ccc0102f1145e27f23f98/'
               'models/face_detection_yunet/face_detection_yunet_2023mar.onnx')
 _yunet_sum = '8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4'
+_advice = 'get face_detection_yunet_2023mar.onnx in another way, and pass its path as detector'
 
 def fetch_yunet(
     url=None, # address of the file; None for the one in OpenCV's model zoo
@@ -263,9 +264,9 @@ def fetch_yunet(
         with urllib.request.urlopen(url, timeout=timeout) as r: data = r.read()
     except (OSError, http.client.HTTPException) as e: # no answer, or one that was cut off
         why = shorten(getattr(e, 'reason', e), 60)
-        raise FERError(f'YuNet could not be fetched from {shorten(url)} ({why})') from e
+        raise FERError(f'YuNet could not be fetched from {shorten(url)} ({why}): {_advice}') from e
     if hashlib.sha256(data).hexdigest() != _yunet_sum:
-        raise FERError(f'{shorten(url)} gave another file than YuNet: its checksum differs')
+        raise FERError(f'{shorten(url)} gave another file than YuNet: its checksum differs; {_advice}')
     with atomic(path) as tmp: tmp.write_bytes(data)
     return path
 
@@ -277,7 +278,8 @@ class _YuNet:
         names = [f'{k}_{o}' for k in _heads for o in (8, 16, 32)]
         gives = [o.name for o in self.session.get_outputs()]
         if set(names) - set(gives):
-            raise FERError(f'{shorten(source, 60)} is not YuNet: it gives {shorten(", ".join(gives), 60)}')
+            raise FERError(f'{shorten(source, 60)} is not YuNet: it gives {shorten(", ".join(gives), 60)}. '
+                           'Get face_detection_yunet_2023mar.onnx from github.com/opencv/opencv_zoo')
         shape = self.session.get_inputs()[0].shape[2:]
         self.names,self.fixed = names,shape if all(isinstance(o, int) for o in shape) else None
 
@@ -407,8 +409,8 @@ def default_detector()->str: # 'yunet', or 'haar' if YuNet is not available
     "Choose the best detector that this machine has"
     try: _our_yunet()
     except FERError as e:
-        warnings.warn(f"{shorten(e, 150)}: OpenCV's cascades look for faces instead and find 2 of 3 that YuNet "
-                      'finds. Download that file, and pass its path as detector', stacklevel=2)
+        warnings.warn(f"{shorten(e, 210)}. OpenCV's cascades look for faces instead and find 2 of 3 that YuNet finds",
+                      stacklevel=2)
         return 'haar'
     return 'yunet'
 

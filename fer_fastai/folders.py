@@ -10,7 +10,7 @@ Docs: https://fer-fastai.github.io/fer_fastai/folders.html.md"""
 __all__ = ['image_files', 'predict_stream', 'predict_files', 'predict_ray']
 
 # %% ../nbs/33_folders.ipynb #c0a1c2fa
-import csv, glob, hashlib, io, json, os, pickle, shutil, signal, subprocess, sys, time, warnings
+import csv, hashlib, io, json, os, pickle, signal, subprocess, sys, time, warnings
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -331,19 +331,10 @@ def drawn(self:_Table, files):
     if self.state['overwrite']: return files
     return files[:self.state['files'] + _part] if self.resumed else []
 
-def _sweep(paths):
-    "Remove what `atomic` leaves behind at these paths when its process is killed"
-    for path in map(Path, paths):
-        for o in path.parent.glob(f'.tmp-{glob.escape(path.name[:60])}-????????'):
-            if o.is_dir(): shutil.rmtree(o)
-
 @patch
-def start(self:_Table, drawings):
-    "Make the files, or bring them back to what they were when the process was at these drawings"
-    if self.resumed:
-        _sweep([self.out, self.part, self.json, *drawings])
-        os.truncate(self.part, self.state['bytes'])
-        return
+def start(self:_Table):
+    "Make the files, or cut off what the state does not count"
+    if self.resumed: return os.truncate(self.part, self.state['bytes'])
     head = ','.join(self.fer.columns) + '\n' if self.suffix == '.csv' else ''
     self.state['bytes'] = len(head.encode())
     self.part.unlink(missing_ok=True)
@@ -428,7 +419,7 @@ def predict_files(
     every = list(found)
     files = table.left(every)
     to = _drawings(found, draw, table.drawn(every)) if draw else None
-    table.start(map(to, files[:_part]) if to else [])
+    table.start()
     start,before,update = time.perf_counter(),table.counts(),_bar(len(files))
     with _resumable(table):
         for part in _parts(fer, files, faces, tta, to):

@@ -19,7 +19,7 @@ __all__ = ['FERPLUS', 'CKPLUS', 'RAFDB', 'ALPHABETICAL', 'ALPHABETICAL8', 'numbe
            'read_votes', 'majority', 'read_fer', 'fetch_fer']
 
 # %% ../nbs/12_read.ipynb #7c1d0006
-import codecs, csv, errno, gzip, hashlib, io, json, lzma, bz2, math, os, re, shutil, stat, tarfile, time, zipfile, zlib
+import codecs, csv, errno, gzip, hashlib, io, json, lzma, bz2, math, os, re, shutil, stat, tarfile, zipfile, zlib
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -35,7 +35,7 @@ from fastcore.basics import listify
 from PIL import Image
 
 from .core import (AFFECTNET, EMOTIONS, EMOTIONS8, FERError, atomic, cache_dir, check_labels, check_name,
-                             check_number, check_whole, emotion_name, shorten, write_json)
+                             check_number, check_whole, emotion_name, locked, shorten, write_json)
 from .data import SPLITS, FERData, emotion_vocab, image_digest, split_name
 from .images import image_suffixes, lfs_pointer, open_image, video_suffixes
 from .sample import sample_faces
@@ -1093,7 +1093,7 @@ def _read(src):
     return rows
 
 # %% ../nbs/12_read.ipynb #ca6dfd12
-_cache_version = 5
+_cache_version = 6
 
 def _keep(picture, path):
     "Write a picture in memory to a file whose name begins with `path`, and give the file"
@@ -1111,6 +1111,18 @@ def _place(file, own, base):
         if o and PurePath(file).is_relative_to(o): return mark + os.path.relpath(file, o)
     return file
 
+def _sum(path):
+    "Size and checksum of a file"
+    crc = 0
+    with open(path, 'rb') as f:
+        for chunk in iter(lambda: f.read(1 << 18), b''): crc = zlib.crc32(chunk, crc)
+        return [f.tell(), crc]
+
+def _unpacked_size(folder):
+    "How many files are below a folder, and how many bytes they have"
+    sizes = [os.stat(f'{d}/{o}').st_size for d, _, files in os.walk(folder) for o in files]
+    return [len(sizes), sum(sizes)]
+
 def _save(folder, rows, base):
     "Write what was read into a folder of the cache; `base` is the folder of the source, '' if it is none"
     df, own, ok = rows.df.assign(id='', file=''), folder/'files', rows.df.bad == ''
@@ -1121,15 +1133,17 @@ def _save(folder, rows, base):
         df.loc[ok, 'file'] = [_place(o, own, base) for o in files]
     if rows.votes is not None: np.save(folder/'votes.npy', rows.votes)
     df.to_csv(folder/'rows.csv', index=False, errors='surrogateescape')
-    sizes = {o.name: o.stat().st_size for o in folder.iterdir() if o.is_file()}
-    write_json(folder/'meta.json', dict(base=base, sizes=sizes, said=rows.said, doubt=rows.doubt, unread=rows.unread))
+    sums = {o.name: _sum(o) for o in folder.iterdir() if o.is_file()}
+    write_json(folder/'meta.json', dict(base=base, sums=sums, unpacked=_unpacked_size(own), said=rows.said,
+                                        doubt=rows.doubt, unread=rows.unread))
 
 # %% ../nbs/12_read.ipynb #7d000080
 def _loaded(folder):
     meta = json.loads((folder/'meta.json').read_text(encoding='utf-8'))
-    sizes = meta['sizes']
-    if any((folder/k).stat().st_size != v for k, v in sizes.items()): return None
-    def array(o): return np.asarray(np.load(folder/o, mmap_mode='r')) if o in sizes else None
+    sums = meta['sums']
+    if any(_sum(folder/k) != v for k, v in sums.items()): return None
+    if _unpacked_size(folder/'files') != meta['unpacked']: return None
+    def array(o): return np.asarray(np.load(folder/o, mmap_mode='r')) if o in sums else None
     df = pd.read_csv(folder/'rows.csv', dtype=object, na_filter=False, encoding_errors='surrogateescape')
     images = array('images.npy')
     ok = df.bad == ''
@@ -1147,18 +1161,14 @@ def _open(folder):
 def _cached(key, read, base=''):
     "What `read(folder)` reads, from the cache if it is there; `folder` is where it may unpack"
     folder = cache_dir()/hashlib.blake2b(json.dumps([_cache_version, key]).encode(), digest_size=12).hexdigest()
-    rows = _open(folder)
-    if rows is not None: return rows
-    try:
+    if (rows := _open(folder)) is not None: return rows
+    with locked(folder.with_suffix('.lock'), wait=True):
+        if (rows := _open(folder)) is not None: return rows # another process has just made it
         with atomic(folder) as tmp:
             tmp.mkdir()
             _save(tmp, read(tmp/'files'), base)
-    except OSError as e: error = e
-    else: error = FERError(f'the cache in {shorten(folder)} cannot be read again: delete this folder')
-    for _ in range(20): # another process may be putting its own there just now
         if (rows := _open(folder)) is not None: return rows
-        time.sleep(.1)
-    raise error
+    raise FERError(f'the cache in {shorten(folder)} cannot be read again: delete this folder')
 
 # %% ../nbs/12_read.ipynb #7d000082
 def _raw(o): return o.encode() if isinstance(o, str) else o if isinstance(o, bytes) else np.asarray(o).tobytes()
@@ -1475,7 +1485,7 @@ def _divide(rows, data, valid_pct, seed, groups):
 
 def _without(data, drop):
     "The images whose names are not among those to drop; the others stay in their splits"
-    drop = listify(drop)
+    drop = [drop] if isinstance(drop, str) else list(drop)
     if not drop: return data
     gone = data.df['name'].isin(drop).to_numpy()
     if not gone.any():

@@ -17,6 +17,7 @@ __all__ = ['train_fer', 'fit_to_data', 'recipe_learner', 'suggest_lr', 'Run', 'f
 
 # %% ../nbs/26_train.ipynb #83933c59
 import itertools, json, random, shutil
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -33,7 +34,7 @@ from .bundle import Bundle
 from .callbacks import EMA, Distill, KeepBest, TensorBoard, summary_writer
 from .checkpoint import Checkpoint # and `Learner.checkpoints`
 from .colorize import colorize_fer, colorizer_identity, find_colorizer
-from .core import FERError, atomic, check_name, shorten, write_json
+from .core import FERError, atomic, check_name, locked, shorten, temporary, write_json
 from .data import FERData
 from .export import (check_formats, export_formats, load_fer_net, prune_fer, prune_table, save_bundle,
                                versions)
@@ -66,11 +67,13 @@ def train_fer(
     r = fit_to_data(r, data, kwargs)
     faces = colorize_fer(data, r.colorize, size=r.size) if r.colorize else data
     learn = recipe_learner(faces, r, out, cbs)
-    run = Run.open(out, r, data, resume, overwrite)
-    print(faces)
-    if IN_NOTEBOOK: learn.dls.show_batch(max_n=8, nrows=2)
-    run.fit(learn, lr_find)
-    with learn.removed_cbs([o for o in learn.cbs if o in L(cbs) or type(o) in L(cbs)]): run.finish(learn)
+    with locked(out/'.lock'):
+        run = Run.open(out, r, data, resume, overwrite)
+        print(faces)
+        if IN_NOTEBOOK: learn.dls.show_batch(max_n=8, nrows=2)
+        with run.interruptible():
+            run.fit(learn, lr_find)
+            with learn.removed_cbs([o for o in learn.cbs if o in L(cbs) or type(o) in L(cbs)]): run.finish(learn)
     _show(run)
     return learn
 
@@ -180,7 +183,10 @@ def suggest_lr(
     file=None # where the plot is saved
 )->float:
     "Find the learning rate that `lr_find` suggests, and show its plot"
-    with learn.no_bar(): learn.lr_find(num_it=num_it, suggest_funcs=None, show_plot=False)
+    with learn.no_bar(), temporary(learn.path/'lr_find.pth') as tmp:
+        place,learn.model_dir = learn.model_dir,tmp.absolute() # for the copy of the weights that it makes
+        try: learn.lr_find(num_it=num_it, suggest_funcs=None, show_plot=False)
+        finally: learn.model_dir = place
     rec,skip = learn.recorder,num_it//10
     lrs,losses = torch.tensor(rec.lrs[skip:-5]),torch.tensor([float(o) for o in rec.losses[skip:-5]])
     ok = losses.isfinite()
@@ -289,7 +295,7 @@ def _describe(recipe, data, **more):
 @patch(cls_method=True)
 def _check_folder(cls:Run, out, resume, overwrite):
     "Raise a `FERError` if the folder `out` must not be used"
-    kind,there = cls.kind,out.is_dir() and any(not o.name.startswith('.tmp-') for o in out.iterdir())
+    kind,there = cls.kind,out.is_dir() and any(not o.name.startswith(('.tmp-', '.lock')) for o in out.iterdir())
     finished = (out/cls.last).exists()
     if resume and overwrite: raise FERError(f'resume=True continues a {kind} and overwrite=True deletes it: choose one')
     if out.exists() and not out.is_dir(): raise FERError(f'out={shorten(out)} is a file: choose a folder')
@@ -313,12 +319,12 @@ def open(cls:Run,
     "Make the folder of a run, or find that of an interrupted one"
     out,info = Path(out),_describe(recipe, data, **more)
     cls._check_folder(out, resume, overwrite)
-    if overwrite and out.exists(): shutil.rmtree(out)
+    for o in out.glob('[!.]*') if overwrite else (): # all but the lock
+        shutil.rmtree(o) if o.is_dir() and not o.is_symlink() else o.unlink()
     run = new = cls(out, info)
     if resume:
         run = cls(out)
         run._check_same(new)
-    run._sweep()
     if not resume: run._note()
     run.recipe,run.data = recipe,data
     return run
@@ -340,11 +346,6 @@ def _check_same(self:Run, new):
     a,b = self.settings(),new.settings()
     if diff := [f'{k} was {a.get(k)!r} and is {b.get(k)!r}' for k in {**a, **b} if a.get(k) != b.get(k)]:
         raise FERError(f'out={shorten(self.path)} cannot be resumed: {shorten("; ".join(diff), 160)}')
-
-@patch
-def _sweep(self:Run):
-    "Delete what a killed process left behind: files half written, and the copy of the weights that `lr_find` makes"
-    for o in [*self.path.rglob('.tmp-*'), *(self.path/'checkpoint').glob('tmp*')]: shutil.rmtree(o, ignore_errors=True)
 
 # %% ../nbs/26_train.ipynb #05235100
 def fit_stage(
@@ -408,6 +409,20 @@ def _load_best(self:Run, learn, weights):
         raise FERError(f'the weights became infinite or nan: lr={lr} is too large')
     learn.model.load_state_dict(weights)
     learn.remove_cb(Distill) # the teachers are not saved with the student
+
+# %% ../nbs/26_train.ipynb #cef828a7
+@patch
+@contextmanager
+def interruptible(self:Run):
+    "A context in which an interruption says what is kept, and how the run continues"
+    try: yield
+    except KeyboardInterrupt as e:
+        history = self._read('history.csv', pd.read_csv)
+        n = 0 if history is None else len(history)
+        so_far = (f'after {n} epoch{"s"*(n > 1)}; the best one ({history.accuracy.max():.1%} of valid right) is kept'
+                  if n else 'before the first epoch was complete')
+        e.args += (f'interrupted {so_far}: resume=True continues the run in {self.path}',)
+        raise
 
 # %% ../nbs/26_train.ipynb #02b2b995
 @patch

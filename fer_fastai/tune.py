@@ -37,7 +37,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 
 from .checkpoint import Checkpoint
 from .colorize import colorize_fer
-from .core import FERError, atomic, check_name, check_number, check_whole, shorten
+from .core import FERError, atomic, check_name, check_number, check_whole, locked, shorten
 from .models import fixed_head
 from .read import read_fer
 from .recipes import Recipe, find_recipe
@@ -71,11 +71,12 @@ def tune_fer(
     data = read_fer(source, **r.reading())
     data = data.subset(np.flatnonzero(data.df.split != 'test'))
     r = fit_to_data(r, data, kwargs)
-    search = Search.open(out, r, data, resume, overwrite, space=_as_text(domains), n_trials=n_trials, metric=metric,
-                         asha=asha or {})
-    faces = colorize_fer(data, r.colorize, size=r.size) if r.colorize else data
-    with _running_ray(): results = search.fit(faces, domains, resources)
-    return search.finish(results)
+    with locked(out/'.lock'):
+        search = Search.open(out, r, data, resume, overwrite, space=_as_text(domains), n_trials=n_trials,
+                             metric=metric, asha=asha or {})
+        faces = colorize_fer(data, r.colorize, size=r.size) if r.colorize else data
+        with _running_ray(): results = search.fit(faces, domains, resources)
+        return search.finish(results)
 
 # %% ../nbs/27_tune.ipynb #8e6da46f
 _settled = 'name about emotions protocol valid_pct bad labels groups votes colorize epochs prune exports seed'.split()

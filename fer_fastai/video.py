@@ -48,7 +48,7 @@ def _open_camera(n):
     cap = _silently('VideoCapture', n)
     if not cap.isOpened():
         raise FERError(f'camera {n} does not open: it is not there, or another program has it. If Python runs on '
-                       'another computer, as in Colab, use the web app, which takes the camera of the browser')
+                       'another computer, as in Colab, use fer_app, which takes the camera of the browser')
     cap.set(cv2.CAP_PROP_BUFFERSIZE, 1)
     return cap
 

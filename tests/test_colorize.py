@@ -439,7 +439,9 @@ if __name__ == '__main__':
     print('\\nproblems', len(data.problems), 'images', len(data))
 '''
 
-def pngs(folder): return {o: o.stat().st_mtime_ns for o in folder.rglob('*.png') if not any(p.startswith('.') for p in o.parts)}
+def pngs(folder):
+    found = (Path(d)/o for d,_,files in os.walk(folder) if '/.' not in d for o in files if o.endswith('.png')) # `rglob` trips over what vanishes
+    return {o: o.stat().st_mtime_ns for o in found}
 
 def test_killed_and_gone_on_with(data, tmp_path):
     (tmp_path/'run.py').write_text(script)
