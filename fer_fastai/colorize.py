@@ -277,9 +277,10 @@ def _check_color(img, gray, colorizer):
     raise _Stop(f'the colorizer {_name(colorizer)} gives {what} for a gray one of {w}x{h}: {need}')
 
 # %% ../nbs/13_colorize.ipynb #1a89bed0
-def _color(data, i, colorizer):
+def _color(data, i, colorizer, size=None):
     "Row `i` in colour and '', or in gray and what went wrong"
     gray = data.image(i).convert('L')
+    if size and max(gray.size) < size: gray = ImageOps.contain(gray, (size, size), Image.Resampling.BICUBIC)
     try: img = colorizer(gray)
     except _Stop: raise
     except FERError as e: return gray.convert('RGB'), shorten(e, 200)
@@ -329,17 +330,19 @@ def colorize_fer(
     data:FERData, # the faces, gray or not
     colorizer, # 'tone', 'deepai', the path of an .onnx file, or a callable from a gray Pillow image to one in RGB
     folder=None, # where the images go, as split/emotion/row number.png; None for a folder in the cache
+    size:int=None, # side in pixels to which smaller faces are enlarged first; None to colour them as they are
     n_workers:int=None # how many threads colour at the same time; None for a few more than there are cores
 )->FERData: # the same faces, as files in colour
     "Colour each image once; an interrupted call continues"
     colorizer = find_colorizer(colorizer)
-    about = dict(data=data.fingerprint, colorizer=colorizer_identity(colorizer))
+    how = colorizer_identity(colorizer) + (f' at {size} px' if size else '')
+    about = dict(data=data.fingerprint, colorizer=how)
     folder = _color_folder(folder, about)
     places = zip(data.df.split, data.df.emotion)
     paths = [folder/split/emotion/f'{i:06d}.png' for i,(split,emotion) in enumerate(places)]
     grays = [folder/'gray'/o.name for o in paths]
     def make(i):
-        img,why = _color(data, i, colorizer)
+        img,why = _color(data, i, colorizer, size)
         if not (folder/'colorize.json').exists(): write_json(folder/'colorize.json', about)
         with atomic(grays[i] if why else paths[i]) as tmp: img.save(tmp)
         if not why: grays[i].unlink(missing_ok=True)

@@ -214,9 +214,9 @@ def _choose_sets(counts, singles, share, rng):
     n, got, out = counts.sum(0), np.zeros(counts.shape[1]), np.zeros(len(counts), bool)
     def spare(i): return ((n + singles - got - counts[i] > 0) | (counts[i] == 0)).all() # is some of each emotion left?
     def off(got): return np.abs(share*n - got).sum()
-    for i in rng.permutation(len(counts)):
+    for i in rng.permutation(len(counts)): # a set goes over if that brings us nearer to the share
         if off(got + counts[i]) < off(got) and spare(i): out[i], got = True, got + counts[i]
-    for e in np.flatnonzero((singles == 0) & (n > 0)):
+    for e in np.flatnonzero((singles == 0) & (n > 0)): # an emotion that has only sets needs one there
         some = [i for i in np.argsort(counts.sum(1), kind='stable') if counts[i, e] and not out[i] and spare(i)]
         if not got[e] and some: out[some[0]], got = True, got + counts[some[0]]
     return out
@@ -225,16 +225,16 @@ def _choose_sets(counts, singles, share, rng):
 def _held_out(emotion, sets, valid_pct, seed):
     "Which rows are held out, a bool array: `valid_pct` of each emotion, at least one and never all"
     rng, (codes, names) = np.random.default_rng(seed), pd.factorize(emotion, sort=True)
-    several = np.bincount(sets)[sets] > 1
+    several = np.bincount(sets)[sets] > 1 # images that belong to others
     at, sets_of = pd.factorize(sets[several])
     counts = np.zeros((len(sets_of), len(names)), int)
     np.add.at(counts, (at, codes[several]), 1)
     out = np.zeros(len(emotion), bool)
     singles = np.bincount(codes[~several], minlength=len(names))
     out[several] = _choose_sets(counts, singles, valid_pct, np.random.default_rng([seed, 1]))[at]
-    for e in range(len(names)):
+    for e in range(len(names)): # single images make up what is missing
         rows, alone = codes == e, np.flatnonzero((codes == e) & ~several)
-        most = len(alone) - (not (rows & several & ~out).any())
+        most = len(alone) - (not (rows & several & ~out).any()) # one image stays to train on
         k = max(1, round(rows.sum()*valid_pct)) - out[rows].sum()
         out[rng.permutation(alone)[:max(0, min(k, most))]] = True
     return out

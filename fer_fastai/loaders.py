@@ -48,6 +48,7 @@ def _pixel_stats(data, mode, n=5000):
 
 def _norm_stats(data, stats, mode, channels):
     if stats == 'half': return [0.5]*channels, [0.5]*channels
+    if stats == 'none': return [0.]*channels, [1.]*channels
     if stats == 'data': return [np.broadcast_to(o, channels) for o in _pixel_stats(data, mode)]
     return imagenet_stats if channels == 3 else [[sum(o)/3] for o in imagenet_stats]
 
@@ -57,12 +58,12 @@ def fer_preprocess(
     size:int=None, # side in pixels of the network's input; None for that of the data's array, or 224 for files
     mode:str=None, # 'L' for gray or 'RGB'; None for gray from an array and RGB from files
     channels:int=None, # 1 or 3 channels of the network's input; None for as many as `mode` has
-    stats:str='half', # 'imagenet', 'data' (of at most 5,000 training images) or 'half'
+    stats:str='half', # 'imagenet', 'data' (of at most 5,000 training images), 'half' or 'none'
     margin:float=0., # what a predictor adds on each side of a detected face, as a share of the face's side
     stretch:int=64 # levels of gray that a face must span, or its contrast is stretched; 0 for never
 )->Preprocess: # the one object that loaders, exports and predictors follow
     "Decide how the faces of `data` become the input of a network"
-    check_name('stats', stats, ('imagenet', 'data', 'half'))
+    check_name('stats', stats, ('imagenet', 'data', 'half', 'none'))
     mode = mode or ('RGB' if data.images is None else 'L')
     mean,std = _norm_stats(data, stats, mode, channels or len(mode))
     own = (size or 224) if data.images is None else data.images.shape[1]

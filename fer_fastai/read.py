@@ -118,7 +118,9 @@ class _Source:
                 for k in {tail, os.path.splitext(tail)[0]}: out.setdefault(k, []).append(o)
         return out
     @cached_property
-    def heads(self): return {o: _Head(self.root/o) for o in self.named('.csv', '.tsv', '.jsonl', *['.txt', '']*self.is_file)}
+    def heads(self):
+        tables = self.named('.csv', '.tsv', '.jsonl', *['.txt', '']*self.is_file)
+        return {o: _Head(self.root/o) for o in tables}
 
 # %% ../nbs/12_read.ipynb #7d000011
 _empty_words = set('''face faces image images img imgs photo photos pic pics picture pictures expression expressions
@@ -1541,7 +1543,8 @@ def _rows_of_data(data):
     return _Rows(df, data.images, data.paths, data.image_ids, data.votes, unread=[])
 
 def _as_asked(data, emotions, protocol, groups):
-    return emotions is None and groups is None and protocol in ('official', data.protocol) and len(data.idxs('valid')) > 0
+    same = emotions is None and groups is None and protocol in ('official', data.protocol)
+    return same and len(data.idxs('valid')) > 0
 
 def _narrow(data, emotions, protocol):
     "The emotions asked for, and test rows as valid ones under `protocol='public+private'`"
@@ -1596,7 +1599,7 @@ def read_fer(
     check_whole('seed', seed)
     emotions = None if emotions is None else [str(o) for o in listify(emotions)]
     if isinstance(source, FERData) and votes is None:
-        if labels is not None:
+        if labels is not None and not {*source.vocab} <= {*label_names(labels).values()}:
             raise FERError('the emotions of FERData have their names already: give labels when you read the source')
         if _as_asked(source, emotions, protocol, groups): return _without(source, drop)
         rows, data = _narrow(source, emotions, protocol)

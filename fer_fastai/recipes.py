@@ -34,7 +34,8 @@ from .read import label_names
 # %% ../nbs/21_recipes.ipynb #18d7e31a
 _torch = dict(sqr_mom=0.999, eps=1e-8) # PyTorch's defaults
 optimizers = dict(fastai_adam=Adam, adam=partial(Adam, decouple_wd=False, wd=0., **_torch),
-                  adamw=partial(Adam, **_torch), sgd=partial(SGD, mom=0.9), radam=RAdam, ranger=ranger)
+                  adamw=partial(Adam, **_torch), sgd=partial(SGD, mom=0.9, decouple_wd=False), fastai_sgd=SGD,
+                  radam=RAdam, ranger=ranger)
 
 # %% ../nbs/21_recipes.ipynb #3bb7ef54
 schedules = dict(fine_tune=Learner.fine_tune, one_cycle=Learner.fit_one_cycle, flat_cos=Learner.fit_flat_cos,
@@ -119,7 +120,7 @@ class Recipe:
     size:int = _whole(None, 8) # side in pixels of the network's input; None for the data's or `arch`'s, 224 for files
     mode:str = _choice(None, 'L', 'RGB') # 'L' for gray, 'RGB' for colour; None for what the data is
     channels:int = _choice(None, 1, 3) # 1 or 3 channels of the network's input; None for those of `mode`
-    stats:str = _choice('half', 'imagenet', 'data') # normalisation: 'imagenet', 'data' or 'half'
+    stats:str = _choice('half', 'imagenet', 'data', 'none') # normalisation: 'imagenet', 'data', 'half' or 'none'
     augment:dict = _field(None, _augment) # as `augment_tfms` takes it
     bs:int = _whole(64, 1, none=True) # images in a batch; None for 128, or fewer to have 40 batches in an epoch
     weighted_sampler:bool = _flag() # draw training images so that each class comes equally often
@@ -127,14 +128,16 @@ class Recipe:
     cutmix:float = _number(None, 'above 0') # alpha of CutMix: a part of each image comes from another one
     arch:str = _text('fer48') # name of the network
     pretrained:bool = _flag() # start from ImageNet's weights
+    weights:str = _text() # which weights: 'imagenet', a name of torchvision's, or a file; None for what `pretrained` says
     head:tuple = _whole(None, 1) # sizes of the hidden layers of a plain head, () for none; None for the usual head
-    pool:str = _choice(None, *pools) # name in `pools`; None for the head's own
+    pool:str = _choice(None, *pools) # name in `pools`; None for the head's own; 'max' also for the body's average pools
     freeze:bool = _flag() # train only the head; the body and its batch norms stay as they are
     start:str = _field(None, _model) # a trained model of the same `arch` to start from, as `Bundle` takes it
     class_weights:str|dict = _field(None, _weights) # in the loss: 'frequency', or emotion to weight; None for equal
     label_smoothing:float = _number(0., 'from 0 to below 1') # share of the target that is spread over all classes
     opt:str = _choice(*optimizers) # name in `optimizers`
     wd:float = _number(None, 'of at least 0') # weight decay; None for the optimizer's default
+    wd_bn_bias:bool = _flag() # weight decay for batch norms and biases, too, as in PyTorch
     grad_clip:float = _number(None, 'above 0') # largest norm of the gradients; None for no limit
     teachers:tuple = _field(None, _model) # trained models to learn from as well as from the labels
     distill:float = _number(0.8, 'above 0, and 1 at the most') # share of the loss that compares with the teachers
@@ -202,7 +205,8 @@ def _check_together(r):
     args = r.schedule_args or {}
     for k in args: check_name(f'argument of {r.schedule}', k, _schedule_args(r.schedule))
     check_name('monitor', args.get('monitor', 'valid_loss'), ['train_loss', 'valid_loss', 'accuracy'])
-    check_model(r.arch, r.pretrained, r.head, r.pool)
+    if r.weights and r.start: raise FERError('weights and start both say where the network begins: leave out one')
+    check_model(r.arch, r.pretrained, r.head, r.pool, r.weights)
 
 # %% ../nbs/21_recipes.ipynb #fd336cea
 @patch
@@ -238,41 +242,46 @@ _large = replace(_fer48, name='fer48_large', about='the larger network of the sa
                  arch='fer48_large', epochs=50, lr=4e-3)
 
 # %% ../nbs/21_recipes.ipynb #72697849
-_vgg16 = Recipe('vgg16_bn', 'fast.ai: VGG16 with batch norm at 160 px, fine-tuned in two stages', size=160, channels=3,
-                stats='imagenet', augment={'aug_transforms': {'mode': 'bicubic'}}, arch='vgg16_bn', pretrained=True,
-                schedule='fine_tune', epochs=(30, 10), lr=(1.2e-3, 3e-4))
-_fastai = [_vgg16, replace(_vgg16, name='vgg16_bn_sgd', about='fast.ai: VGG16 trained by SGD', opt='sgd', lr=None),
-           replace(_vgg16, name='vgg19_bn', about='fast.ai: VGG19, the deeper network', arch='vgg19_bn'),
-           replace(_vgg16, name='resnet34', about='fast.ai: ResNet-34 at 160 px, fine-tuned', arch='resnet34',
-                   epochs=8, lr=4e-3),
+_vgg16 = Recipe('vgg16_bn', 'fast.ai: VGG16 with batch norm at 160 px, fine-tuned in three rounds', size=160,
+                channels=3, stats='imagenet', augment={'aug_transforms': {'mode': 'bicubic'}}, arch='vgg16_bn',
+                pretrained=True, schedule='fine_tune', epochs=(30, 30, 10), lr=(1.2e-3, 1.2e-3, 3e-4))
+_resnet34 = replace(_vgg16, name='resnet34', about='fast.ai: ResNet-34 at 160 px', arch='resnet34', epochs=8, lr=4e-3)
+_at48 = partial(replace, size=None, augment=None)
+_fastai = [_vgg16, _resnet34, _at48(_resnet34, name='resnet34_48', about='fast.ai: ResNet-34 at 48 px, the baseline'),
+           _at48(_vgg16, name='vgg16_bn_sgd', about='fast.ai: VGG16 at 48 px, by SGD without momentum',
+                 opt='fastai_sgd', epochs=8, lr=1.5e-2),
+           _at48(_vgg16, name='vgg19_bn', about='fast.ai: VGG19 at 48 px, in four rounds', arch='vgg19_bn',
+                 epochs=(8, 20, 20, 20), lr=(2.5e-3, 2.5e-3, 2.5e-6, 1.5e-3)),
            replace(_vgg16, name='vgg16_bn_color', about='fast.ai: VGG16 at 224 px, on faces coloured by a web service',
-                   colorize='deepai', size=224, mode='RGB', augment={'aug_transforms': {}})]
+                   colorize='deepai', size=224, mode='RGB', augment=None, epochs=20, lr=2e-3)]
 
 # %% ../nbs/21_recipes.ipynb #22ba0d5c
 _resnet50 = Recipe('resnet50_head', 'ResNet-50 with a head of two hidden layers, by SGD', channels=3, stats='data',
-                   augment={'resized_crop': {}, 'flip': {}}, arch='resnet50', pretrained=True, head=(128, 128),
-                   opt='sgd', schedule='constant', epochs=50, lr=7e-3)
-_cnn6 = Recipe('cnn6', 'six convolutions and three linear layers, from scratch', arch='cnn6', head=(512, 64),
-               opt='adam', schedule='constant', epochs=30, lr=1e-3)
+                   augment={'resized_crop': {}, 'flip': {}}, arch='resnet50', pretrained=True, head=(32, 32),
+                   opt='sgd', schedule='constant', epochs=35, lr=6.9e-3)
+_cnn6 = replace(_resnet50, name='cnn6', about='six convolutions and three linear layers, from scratch', arch='cnn6',
+                pretrained=False, head=(512, 64), opt='adam', epochs=20, lr=1e-3)
 
 # %% ../nbs/21_recipes.ipynb #060e0f9e
 _effnet = Recipe('efficientnet_b0_3', 'EfficientNet-B0 on happy, sad and neutral faces', size=160, channels=3,
-                 emotions=('happy', 'sad', 'neutral'), stats='imagenet',
+                 emotions=('happy', 'neutral', 'sad'), stats='none', bs=32,
                  augment={'invert': {'p': 0.2},
-                          'color_jitter': {'brightness': 0.5, 'contrast': 0.5, 'saturation': 0.5}},
+                          'color_jitter': {'brightness': 0.5, 'contrast': 0.5, 'saturation': 0.5, 'hue': 0.5}},
                  arch='efficientnet_b0', pretrained=True, head=(512,), pool='avg', opt='adam', schedule='plateau',
                  schedule_args={'monitor': 'accuracy', 'factor': 2, 'patience': 4}, epochs=50, lr=5e-4)
-_resnet18 = Recipe('resnet18', 'ResNet-18 on one gray channel, in five epochs', channels=1, stats='data',
+_resnet18 = Recipe('resnet18', 'ResNet-18 with a new last layer, in five epochs', channels=3, stats='imagenet',
                    arch='resnet18', pretrained=True, head=(), opt='adam', epochs=5, lr=1e-3)
 
 # %% ../nbs/21_recipes.ipynb #d61864c5
-_affectnet = Recipe('affectnet', 'a frozen ResNet-152 on eight emotions, for a phone', size=224, mode='L', channels=3,
-                    stats='data', augment={'flip': {}, 'resized_crop': {},
-                                           'affine': {'degrees': 10, 'translate': [0.1, 0.1], 'interpolation': 2},
-                                           'color_jitter': {'brightness': 0.2, 'contrast': 0.2, 'saturation': 0.2}},
-                    arch='resnet152', pretrained=True, head=(), freeze=True, class_weights='frequency', opt='adamw',
-                    grad_clip=1., schedule='plateau', epochs=100, lr=1e-3,
-                    schedule_args={'monitor': 'valid_loss', 'factor': 10, 'patience': 11},
+_affectnet = Recipe('affectnet', 'ResNet-152 on eight emotions, for a phone', labels='EMOTIONS8', size=48, mode='L',
+                    channels=3, stats='imagenet', bs=32,
+                    augment={'resized_crop': {}, 'flip': {},
+                             'affine': {'degrees': 10, 'translate': [0.1, 0.1], 'interpolation': 2},
+                             'color_jitter': {'brightness': 0.2, 'contrast': 0.2, 'saturation': 0.2}},
+                    arch='resnet152', pretrained=True, weights='IMAGENET1K_V1', head=(),
+                    class_weights='frequency', opt='adamw', wd=1e-5, wd_bn_bias=True, grad_clip=1.,
+                    schedule='plateau', epochs=100, lr=1e-4,
+                    schedule_args={'monitor': 'valid_loss', 'factor': 10, 'patience': 6},
                     tensorboard=True, prune=0.2, exports=('torchscript', 'coreml'))
 recipes = {o.name: o for o in (_fer48, _large, *_fastai, _resnet50, _cnn6, _effnet, _resnet18, _affectnet)}
 
@@ -286,5 +295,6 @@ def find_recipe(
     r = recipe if isinstance(recipe, Recipe) else recipes[check_name('recipe', recipe, recipes)]
     for k in kwargs: check_name('field', k, [o.name for o in fields(Recipe)])
     if 'epochs' in kwargs and 'lr' not in kwargs and r.lr: kwargs['lr'] = tuple(L(r.lr)[:len(L(kwargs['epochs']))])
+    if kwargs.get('pretrained') is False or kwargs.get('start'): kwargs.setdefault('weights', None)
     if kwargs.get('schedule', r.schedule) != r.schedule: kwargs.setdefault('schedule_args', None)
     return replace(r, **kwargs).check()

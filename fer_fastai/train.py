@@ -65,7 +65,7 @@ def train_fer(
     out = Path(out) if out else _default_out(r.name, resume or overwrite)
     data = read_fer(source, **r.reading())
     r = fit_to_data(r, data, kwargs)
-    faces = colorize_fer(data, r.colorize) if r.colorize else data
+    faces = colorize_fer(data, r.colorize, size=r.size) if r.colorize else data
     learn = recipe_learner(faces, r, out, cbs)
     with locked(out/'.lock'):
         run = Run.open(out, r, data, resume, overwrite)
@@ -156,7 +156,8 @@ def _learner(dls, data, r, cbs):
     weights = class_weights(data, r.class_weights) if r.class_weights else None
     freeze = r.freeze or (None if r.schedule == 'fine_tune' else False)
     return fer_learner(dls, r.arch, r.pretrained and not r.start, r.head, r.pool, freeze, weights, r.label_smoothing,
-                       opt_func=optimizers[r.opt], wd=r.wd, model_dir='checkpoint', cbs=cbs)
+                       weights=r.weights, opt_func=optimizers[r.opt], wd=r.wd, wd_bn_bias=r.wd_bn_bias,
+                       model_dir='checkpoint', cbs=cbs)
 
 def recipe_learner(
     data:FERData, # the faces
@@ -518,7 +519,7 @@ def _without_places(recipe):
     "The fields of a recipe with the last part of each path, or the last two if that is a run's 'model'"
     name = lambda o: o and '/'.join(Path(o).parts[-2 if Path(o).name == 'model' else -1:])
     teachers = [name(o) for o in recipe['teachers'] or ()]
-    return {**recipe, **{k: name(recipe[k]) for k in ('votes', 'start', 'colorize')}, 'teachers': teachers or None}
+    return {**recipe, **{k: name(recipe[k]) for k in ('votes', 'start', 'weights', 'colorize')}, 'teachers': teachers or None}
 
 # %% ../nbs/26_train.ipynb #57957aee
 @patch

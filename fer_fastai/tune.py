@@ -22,6 +22,7 @@ __all__ = ['tune_fer', 'Search', 'plot_trials']
 
 # %% ../nbs/27_tune.ipynb #6ac206ce
 import logging, os, re, shutil, signal, threading
+from inspect import signature
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -46,9 +47,11 @@ from .train import Run, fit_to_data, recipe_learner
 @delegates(Recipe, but=['name', 'about'])
 def tune_fer(
     source='sample', # what `read_fer` takes: a CSV, a folder, an archive, a DataFrame, `FERData`, or 'sample'
-    recipe='cnn6', # name in `recipes`, or a `Recipe`
+    recipe='fer48', # name in `recipes`, or a `Recipe`
     space=None, # field of the recipe -> list of values or a distribution of Ray's; None for lr (and head)
     n_trials=10, # how many settings are tried
+    metric='accuracy', # what is best: the highest 'accuracy', or the lowest 'valid_loss'
+    asha=None, # arguments of Ray's `ASHAScheduler`, such as dict(grace_period=3); None for Ray's defaults
     out=None, # folder of the search; None for runs/tune/<name of the recipe>
     resume=False, # continue an interrupted search
     overwrite=False, # delete the search that is in `out`
@@ -61,14 +64,17 @@ def tune_fer(
     domains = _domains(space or _author_space(r.arch))
     check_whole('n_trials', n_trials, 1)
     for k,v in (resources or {}).items(): check_number(f'resources[{k!r}]', v)
+    check_name('metric', metric, _metrics)
     _check_values(r, domains)
+    _scheduler(r, metric, asha)
     out = Path(out or f'runs/tune/{r.name}').absolute()
     data = read_fer(source, **r.reading())
     data = data.subset(np.flatnonzero(data.df.split != 'test'))
     r = fit_to_data(r, data, kwargs)
     with locked(out/'.lock'):
-        search = Search.open(out, r, data, resume, overwrite, space=_as_text(domains), n_trials=n_trials)
-        faces = colorize_fer(data, r.colorize) if r.colorize else data
+        search = Search.open(out, r, data, resume, overwrite, space=_as_text(domains), n_trials=n_trials,
+                             metric=metric, asha=asha or {})
+        faces = colorize_fer(data, r.colorize, size=r.size) if r.colorize else data
         with _running_ray(): results = search.fit(faces, domains, resources)
         return search.finish(results)
 
@@ -101,7 +107,8 @@ def _check_values(recipe, domains):
 # %% ../nbs/27_tune.ipynb #ddc66df9
 def _author_space(arch):
     from ray import tune
-    head = {} if fixed_head(arch) else dict(head=[(a, b) for a in (128, 256, 512) for b in (32, 64, 128)])
+    sizes = 32,64,128,256
+    head = {} if fixed_head(arch) else dict(head=[(a, b) for a in sizes for b in sizes])
     return dict(lr=tune.loguniform(1e-4, 1e-1), **head)
 
 # %% ../nbs/27_tune.ipynb #9e872629
@@ -129,42 +136,46 @@ def _as_text(domains):
 def settings(self:Search)->dict: # name -> value
     "What must be the same when a search continues"
     space = {f'space of {k}': v for k,v in self.info['space'].items()}
-    return {**super(Search, self).settings(), **space, 'n_trials': self.info['n_trials']}
+    how = {k: self.info.get(k) for k in ('n_trials', 'metric', 'asha')}
+    return {**super(Search, self).settings(), **space, **how}
 
 @patch
 def _state(self:Search):
     name = f'{self.recipe.name} on {self.info["data"]["source"]}'
     if not self.finished: return f'{name}: not finished, resume=True continues it'
-    return f'{name}: the best of {len(self.trials)} trials has {self.trials.accuracy.max():.1%} of valid right'
+    return f'{name}: the best of {len(self.trials)} trials has {self.trials.accuracy.iloc[0]:.1%} of valid right'
 
 # %% ../nbs/27_tune.ipynb #540d13ee
-def _reached(rows):
+_metrics = dict(accuracy='max', valid_loss='min')
+
+def _reached(rows, metric='accuracy'):
     "What a trial has reached by its history"
-    best = max(rows, key=lambda o: o['accuracy'])
+    best = (max if _metrics[metric] == 'max' else min)(rows, key=lambda o: o[metric])
     return dict(accuracy=best['accuracy'], valid_loss=best['valid_loss'], epochs=len(rows),
                 seconds=round(sum(o['time'] for o in rows), 2), finished=False)
 
 class _Report(Callback):
     "Report to Ray after each epoch what the trial has reached"
     order = Checkpoint.order + 1
+    def __init__(self, metric): self.metric = metric
     def before_fit(self):
         if self.checkpoint.rows: self.after_epoch()
     def after_epoch(self):
         from ray import tune
-        tune.report(_reached(self.checkpoint.rows))
+        tune.report(_reached(self.checkpoint.rows, self.metric))
 
 # %% ../nbs/27_tune.ipynb #2e96f7ad
-def _trial(config, data, recipe, out, cwd):
+def _trial(config, data, recipe, metric, out, cwd):
     "Train one trial in its folder"
     from ray import tune
     if os.path.isdir(cwd): os.chdir(cwd)
     context,r = tune.get_context(),find_recipe(recipe, **config)
     torch.set_num_threads(max(1, int(context.get_trial_resources().required_resources.get('CPU', 1))))
     folder = Path(out)/'trials'/context.get_trial_id()
-    learn = recipe_learner(data, r, folder, _Report())
+    learn = recipe_learner(data, r, folder, _Report(metric))
     run = Run.open(folder, r, data, resume=(folder/'run.json').exists())
     with learn.no_bar(), learn.no_logging(): run.fit(learn, lr_find=False)
-    tune.report({**_reached(run.history.to_dict('records')), 'finished': True})
+    tune.report({**_reached(run.history.to_dict('records'), metric), 'finished': True})
 
 # %% ../nbs/27_tune.ipynb #e097a111
 def _short(v): return f'{v:.3g}' if isinstance(v, float) else str(v)
@@ -186,14 +197,24 @@ def _lines(n):
 # %% ../nbs/27_tune.ipynb #2ded7cec
 def _name_folder(trial): return trial.trial_id
 
-def _new_tuner(trial, domains, n_trials, recipe, out):
-    from ray import tune
+def _scheduler(recipe, metric, asha):
+    "Ray's scheduler, None if there is only one epoch"
+    from ray.tune.schedulers import ASHAScheduler
     epochs = sum(n for n,_ in recipe.stages())
-    asha = partial(tune.schedulers.ASHAScheduler, 'epochs', metric='accuracy', mode='max', stop_last_trials=False)
+    if epochs == 1: return None
+    if not isinstance(asha or {}, dict): raise FERError(f'asha={shorten(asha)}: it must be a dict of arguments')
+    args = {'stop_last_trials': False, 'max_t': epochs-1, **(asha or {})}
+    for k in args: check_name('argument of asha', k, [*signature(ASHAScheduler).parameters][3:])
+    try: return ASHAScheduler('epochs', metric, _metrics[metric], **args)
+    except (AssertionError, TypeError) as e:
+        raise FERError(f'asha={asha} does not fit {epochs} epochs: {shorten(e) or "grace_period must be smaller"}') from e
+
+def _new_tuner(trial, domains, info, recipe, out):
+    from ray import tune
+    n_trials = info['n_trials']
     search = tune.search.BasicVariantGenerator(random_state=recipe.seed)
-    scheduler = asha(max_t=epochs-1) if epochs > 1 else None
-    how = tune.TuneConfig(num_samples=n_trials, scheduler=scheduler, search_alg=search,
-                          trial_dirname_creator=_name_folder, reuse_actors=True)
+    how = tune.TuneConfig(num_samples=n_trials, scheduler=_scheduler(recipe, info['metric'], info['asha']),
+                          search_alg=search, trial_dirname_creator=_name_folder, reuse_actors=True)
     where = tune.RunConfig('ray', storage_path=str(out), verbose=0, progress_reporter=tune.CLIReporter(),
                            callbacks=[_lines(n_trials)])
     return tune.Tuner(trial, param_space=domains, tune_config=how, run_config=where)
@@ -208,12 +229,12 @@ def fit(self:Search,
     "Train the trials, or those that an interrupted search has left"
     from ray import tune
     recipe = replace(self.recipe, colorize=None) # coloured already, and not every colorizer can be pickled
-    known = dict(data=data, recipe=recipe, out=str(self.path), cwd=os.getcwd())
+    known = dict(data=data, recipe=recipe, metric=self.info['metric'], out=str(self.path), cwd=os.getcwd())
     needs = resources or dict(cpu=1, gpu=0.25*torch.cuda.is_available())
     trial = tune.with_resources(tune.with_parameters(_trial, **known), needs)
     if list(self.path.glob('ray/experiment_state*')):
         return tune.Tuner.restore(str(self.path/'ray'), trial, resume_errored=True).fit()
-    return _new_tuner(trial, domains, self.info['n_trials'], recipe, self.path).fit()
+    return _new_tuner(trial, domains, self.info, recipe, self.path).fit()
 
 # %% ../nbs/27_tune.ipynb #d5e9966d
 def _import_ray():
@@ -256,12 +277,14 @@ def _row(o, recipe, space):
     reached = {k: metrics.get(k, o) for k,o in none.items()}
     return {**{k: getattr(r, k) for k in space}, **reached, 'status': _status(o)}
 
-def _table(results, recipe, space):
+def _table(results, recipe, space, metric='accuracy'):
     "A row for each trial, the best one first"
     names = pd.Index([Path(o.path).name for o in results], name='trial')
     df = pd.DataFrame([_row(o, recipe, space) for o in results], index=names).sort_index()
     df['failed'] = df.status == 'failed'
-    return df.sort_values(['failed', 'accuracy', 'valid_loss'], ascending=[True, False, True]).drop(columns='failed')
+    first = sorted(_metrics, key=lambda o: o != metric)
+    order = [_metrics[o] == 'min' for o in first]
+    return df.sort_values(['failed', *first], ascending=[True, *order]).drop(columns='failed')
 
 # %% ../nbs/27_tune.ipynb #cb20c037
 @patch
@@ -272,7 +295,7 @@ def finish(self:Search,
     n,recipe,space = self.info['n_trials'],self.recipe,list(self.info['space'])
     if len(results) < n or not all(o.error or (o.metrics or {}).get('done') for o in results):
         raise KeyboardInterrupt(f'the search was interrupted: tune_fer(..., resume=True) continues it, out={self.path}')
-    self.trials = _table(results, recipe, space)
+    self.trials = _table(results, recipe, space, self.info['metric'])
     with atomic(self.path/'trials.csv') as tmp: self.trials.to_csv(tmp)
     if (self.trials.status == 'failed').all():
         raise FERError(f'all {n} trials failed, the first one with {shorten(_why(results[0].error), 200)}')

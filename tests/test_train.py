@@ -7,19 +7,20 @@ import onnxruntime
 import pandas as pd
 import pytest
 import torch
+import torchvision
 from fastai.vision.all import Callback, CSVLogger, TerminateOnNaNCallback, load_learner
 
 from fer_fastai.colorize import tone
 from fer_fastai.bundle import Bundle
-from fer_fastai.core import FERError
+from fer_fastai.core import EMOTIONS, EMOTIONS8, FERError
 from fer_fastai.images import Preprocess
 from fer_fastai.data import FERData
 from fer_fastai.read import read_fer
 from fer_fastai.export import load_fer_learner, save_bundle
 from fer_fastai.interpret import with_temperature
 from fer_fastai.loaders import fer_dls
-from fer_fastai.models import fer_learner
-from fer_fastai.recipes import find_recipe, recipes
+from fer_fastai.models import fer_learner, fer_model
+from fer_fastai.recipes import find_recipe, optimizers, recipes
 from fer_fastai.train import Run, recipe_learner, train_fer
 
 few = read_fer('sample').sample(0.06)
@@ -37,6 +38,71 @@ def test_recipe(name, tmp_path):
     assert json.loads((tmp_path/'run'/'run.json').read_text())['lr'] == [lr for _,lr in find_recipe(r, **kwargs).stages()]
     made = {o.name for o in (tmp_path/'run').iterdir()}
     assert {'tensorboard', 'model.pt', 'FER.mlpackage'} & made == ({'tensorboard', 'model.pt', 'FER.mlpackage'} if name == 'affectnet' else set())
+
+# what the authors of the systems did: channels, size, statistics, batch, optimizer, epochs and rates of the stages, weights in the body, and the linear layers of the head
+at48 = dict(size=None, stats='imagenet', opt='fastai_adam', schedule='fine_tune', bs=64, augment=None)
+crops = dict(at48, stats='data', schedule='constant', augment=['resized_crop', 'flip'])
+facts = dict(
+    vgg16_bn=(dict(at48, size=160, augment=['aug_transforms']), [(30, 1.2e-3), (30, 1.2e-3), (10, 3e-4)], 14_723_136, [1024, 512, 7]),
+    resnet34=(dict(at48, size=160, augment=['aug_transforms']), [(8, 4e-3)], 21_284_672, [1024, 512, 7]),
+    resnet34_48=(at48, [(8, 4e-3)], 21_284_672, [1024, 512, 7]),
+    vgg16_bn_sgd=(dict(at48, opt='fastai_sgd'), [(8, 1.5e-2)], 14_723_136, [1024, 512, 7]),
+    vgg19_bn=(at48, [(8, 2.5e-3), (20, 2.5e-3), (20, 2.5e-6), (20, 1.5e-3)], 20_035_392, [1024, 512, 7]),
+    vgg16_bn_color=(dict(at48, size=224, colorize='deepai', mode='RGB'), [(20, 2e-3)], 14_723_136, [1024, 512, 7]),
+    resnet50_head=(dict(crops, opt='sgd'), [(35, 6.9e-3)], 23_508_032, [2048, 32, 32, 7]),
+    cnn6=(dict(crops, opt='adam', pretrained=False), [(20, 1e-3)], 776_487 - 443_399, [800, 512, 64, 7]),
+    efficientnet_b0_3=(dict(at48, size=160, stats='none', opt='adam', schedule='plateau', bs=32, augment=['invert', 'color_jitter'],
+                            emotions=('happy', 'neutral', 'sad'), pool='avg', freeze=False,
+                            schedule_args=dict(monitor='accuracy', factor=2, patience=4)), [(50, 5e-4)], 4_007_548, [1280, 512, 3]),
+    resnet18=(dict(at48, opt='adam', schedule='one_cycle'), [(5, 1e-3)], 11_176_512, [512, 7]),
+    affectnet=(dict(at48, size=48, opt='adamw', schedule='plateau', bs=32, augment=['resized_crop', 'flip', 'affine', 'color_jitter'],
+                    weights='IMAGENET1K_V1', labels='EMOTIONS8', class_weights='frequency', wd=1e-5, wd_bn_bias=True, grad_clip=1., freeze=False,
+                    prune=0.2, tensorboard=True, exports=('torchscript', 'coreml'), schedule_args=dict(monitor='valid_loss', factor=10, patience=6)),
+               [(100, 1e-4)], 58_143_808, [2048, 8]))
+hypers = dict(fastai_adam=dict(mom=0.9, sqr_mom=0.99, eps=1e-5, wd=0.01), fastai_sgd=dict(mom=0., wd=0.), sgd=dict(mom=0.9, wd=0.),
+              adam=dict(mom=0.9, sqr_mom=0.999, eps=1e-8, wd=0.), adamw=dict(mom=0.9, sqr_mom=0.999, eps=1e-8, wd=1e-5))
+
+@pytest.mark.parametrize('name', [o for o in recipes if not o.startswith('fer48')])
+def test_recipe_is_that_of_its_source(name):
+    "Fields, input, network and optimizer, as the author's code or write-up has them"
+    own,stages,n_body,head = facts[name]
+    r = recipes[name]
+    own = dict(pretrained=True, channels=3) | own
+    assert {k: list(r.augment) if k == 'augment' and r.augment else getattr(r, k) for k in own} == own
+    assert r.stages() == stages
+    faces = read_fer('sample', emotions=list(r.emotions or (EMOTIONS8 if name == 'affectnet' else EMOTIONS))).sample(0.06)
+    learn = recipe_learner(faces, find_recipe(r, pretrained=False, bs=4, size=r.size and 48))
+    body,top = learn.model
+    linear = [m for m in top.modules() if isinstance(m, torch.nn.Linear)]
+    assert sum(p.numel() for p in body.parameters()) == n_body
+    assert [linear[0].in_features, *[m.out_features for m in linear]] == head
+    assert all(p.requires_grad for p in learn.model.parameters())
+    pixels = faces.images[faces.idxs('train')]/255
+    stats = dict(imagenet=([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]), none=([0]*3, [1]*3), data=([pixels.mean()]*3, [pixels.std()]*3))
+    assert np.allclose((learn.pre.mean, learn.pre.std), stats[r.stats], atol=1e-6)
+    learn.create_opt()
+    if r.wd is not None: learn.opt.set_hypers(wd=r.wd) # as `fit` does
+    assert {k: o for k,o in learn.opt.hypers[0].items() if k in hypers[r.opt]} == hypers[r.opt]
+    assert learn.opt_func is optimizers[r.opt]
+
+def test_augmentation_of_the_sources():
+    "The numbers in it"
+    assert recipes['efficientnet_b0_3'].augment == dict(invert=dict(p=0.2), color_jitter=dict(brightness=0.5, contrast=0.5, saturation=0.5, hue=0.5))
+    phone = recipes['affectnet'].augment
+    assert phone['affine']['degrees'] == 10 and phone['affine']['translate'] == [0.1, 0.1]
+    assert phone['color_jitter'] == dict(brightness=0.2, contrast=0.2, saturation=0.2)
+    assert recipes['vgg16_bn'].augment == dict(aug_transforms=dict(mode='bicubic'))
+
+def test_max_pooling_reaches_every_average():
+    net = fer_model('efficientnet_b0', 3, head=[512], pool='max')
+    assert not any(isinstance(m, torch.nn.AdaptiveAvgPool2d) for m in net.modules())
+    assert sum(isinstance(m, torch.nn.AdaptiveMaxPool2d) for m in net.modules()) == 17 # sixteen squeeze-excitation blocks and the head
+
+def test_weights_of_the_sources():
+    "torchvision's newest are V2 for ResNet-50, and the other sources had V1"
+    newest = {o: torchvision.models.get_model_weights(o).DEFAULT.name for o in ('resnet50', 'resnet34', 'resnet18', 'vgg16_bn', 'vgg19_bn', 'efficientnet_b0')}
+    assert newest == dict.fromkeys(newest, 'IMAGENET1K_V1') | dict(resnet50='IMAGENET1K_V2')
+    assert recipes['resnet50_head'].weights is None and recipes['affectnet'].weights == 'IMAGENET1K_V1'
 
 def test_files_of_a_run(tmp_path):
     "fastai's pickle, the bundle as a Learner and its ONNX network all say what the report says, and a finished run can be resumed"
