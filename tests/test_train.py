@@ -169,7 +169,7 @@ def test_a_bundle_does_not_say_where_files_lie(tmp_path):
 def test_start_with_another_head(tmp_path):
     save_bundle(tmp_path/'model', fer_learner(fer_dls(few, bs=16), 'cnn6', head=[64]))
     with pytest.raises(FERError, match=r'does not fit; head is \[64\] there and \[512, 64\] here$'):
-        recipe_learner(few, find_recipe('cnn6', start=tmp_path/'model', bs=16))
+        recipe_learner(few, find_recipe('cnn6', start=tmp_path/'model', bs=16, channels=1))
 
 def few_faces(n):
     "`n` training faces of two emotions, and as many to validate"
@@ -318,7 +318,7 @@ def test_no_network_for_pretrained_weights(tmp_path, monkeypatch):
     assert not (tmp_path/'run').exists()
 
     save_bundle(tmp_path/'model', fer_learner(fer_dls(few, bs=16), 'resnet18', head=[]))
-    recipe_learner(few, find_recipe('resnet18', start=tmp_path/'model', bs=16)) # needs none
+    recipe_learner(few, find_recipe('resnet18', start=tmp_path/'model', bs=16, channels=1)) # needs none
 
 def test_out_of_something_else(tmp_path):
     (tmp_path/'holiday.jpg').touch()
