@@ -37,7 +37,8 @@ Modules:
 - `fer_fastai.sample`: Drawn faces: a data set that needs no download
 - `fer_fastai.train`: Train a classifier of facial expressions with one call, and find everything about it in one folder
 - `fer_fastai.tune`: Search for the settings of a recipe, on all cores of a machine or on a whole cluster
-- `fer_fastai.video`: Expressions over time: the faces of a video or a camera, followed from frame to frame"""
+- `fer_fastai.video`: Expressions over time: the faces of a video or a camera, followed from frame to frame
+- `fer_fastai.votes`: Learn from what ten people saw, and not from one label"""
 
 __version__ = "0.1.0"
 

@@ -170,7 +170,7 @@ def fer_dblock(
 
 # %% ../nbs/15_loaders.ipynb #3bcc79c7
 class FaceDL(TfmdDL):
-    "A `TfmdDL` that gathers whole batches from the array of a `FERData`"
+    "A `TfmdDL` that gathers whole batches from the array of a `FERData`; `rows` are those of the last one"
     def __init__(self,
         dataset, # fastai `Datasets` whose first step is a `GetFace`
         *args,
@@ -189,7 +189,7 @@ class FaceDL(TfmdDL):
             return
         rows,labelled = np.asarray(items),len(self.dataset.tls) > 1
         for idxs in chunked(samps, self.bs, self.drop_last):
-            r = rows[idxs]
+            r = self.rows = rows[idxs]
             xb = TensorFace(data.gather(r, self.device))
             for i,o in enumerate(r.tolist()):
                 if o in face.stretched: xb[i, 0] = torch.from_numpy(face.stretched[o])

@@ -30,6 +30,7 @@ from .colorize import find_colorizer
 from .core import FERError, check_name, check_number, check_whole, plain, shorten
 from .models import check_model, pools
 from .read import label_names
+from .votes import vote_rules
 
 # %% ../nbs/21_recipes.ipynb #18d7e31a
 _torch = dict(sqr_mom=0.999, eps=1e-8) # PyTorch's defaults
@@ -116,6 +117,8 @@ class Recipe:
     labels:str|tuple|dict = _field(None, _labels) # what labels mean, as `label_names` takes it; None for FER2013's
     groups:str|Callable = _of((str, Callable), 'text or a function') # what stays together: column, regex or function
     votes:str = _text() # file with the votes of FER+'s annotators; None for the labels of the data
+    targets:str = _choice(None, *vote_rules) # what votes are in training, a name in `vote_rules`; None for one label each
+    vote_weight:float = _number(1., 'above 0, and 1 at the most') # share of the target that votes have; the label's is the rest
     colorize:str|Callable = _field(None, _colorizer) # name in `colorizers`, .onnx file or function; None for gray
     size:int = _whole(None, 8) # side in pixels of the network's input; None for the data's or `arch`'s, 224 for files
     mode:str = _choice(None, 'L', 'RGB') # 'L' for gray, 'RGB' for colour; None for what the data is
@@ -135,6 +138,7 @@ class Recipe:
     start:str = _field(None, _model) # a trained model of the same `arch` to start from, as `Bundle` takes it
     class_weights:str|dict = _field(None, _weights) # in the loss: 'frequency', or emotion to weight; None for equal
     label_smoothing:float = _number(0., 'from 0 to below 1') # share of the target that is spread over all classes
+    logit_adjust:float = _number(None, 'above 0') # makes up for rare classes in the loss, 1 in full; None for not at all
     opt:str = _choice(*optimizers) # name in `optimizers`
     wd:float = _number(None, 'of at least 0') # weight decay; None for the optimizer's default
     wd_bn_bias:bool = _flag() # weight decay for batch norms and biases, too, as in PyTorch
@@ -205,6 +209,11 @@ def _check_together(r):
     args = r.schedule_args or {}
     for k in args: check_name(f'argument of {r.schedule}', k, _schedule_args(r.schedule))
     check_name('monitor', args.get('monitor', 'valid_loss'), ['train_loss', 'valid_loss', 'accuracy'])
+    if r.targets == 'multi_target' and (r.label_smoothing or r.class_weights or r.vote_weight < 1):
+        raise FERError("targets='multi_target' has a loss of its own: leave out label_smoothing (label_smoothing=0), "
+                       'class_weights and vote_weight')
+    if r.vote_weight < 1 and not r.targets:
+        raise FERError("vote_weight has no effect without targets: add targets='distribution', or leave it out")
     if r.weights and r.start: raise FERError('weights and start both say where the network begins: leave out one')
     check_model(r.arch, r.pretrained, r.head, r.pool, r.weights)
 

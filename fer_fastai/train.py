@@ -45,6 +45,7 @@ from .models import fer_learner, fixed_size
 from .page import Page
 from .read import read_fer
 from .recipes import Recipe, find_recipe, optimizers, recipes, schedules
+from .votes import FERLoss, VoteTargets, class_prior, vote_targets
 
 # %% ../nbs/26_train.ipynb #b94de043
 @delegates(Recipe, but=['name', 'about'])
@@ -153,9 +154,13 @@ def _teacher(model, learn):
 # %% ../nbs/26_train.ipynb #67d9e64b
 def _learner(dls, data, r, cbs):
     "The learner before it gets any weights but ImageNet's"
-    weights = class_weights(data, r.class_weights) if r.class_weights else None
+    weights = torch.tensor(class_weights(data, r.class_weights), device=dls.device) if r.class_weights else None
     freeze = r.freeze or (None if r.schedule == 'fine_tune' else False)
-    return fer_learner(dls, r.arch, r.pretrained and not r.start, r.head, r.pool, freeze, weights, r.label_smoothing,
+    targets = vote_targets(data, r.targets, r.vote_weight) if r.targets else None
+    prior = class_prior(data, targets) if r.logit_adjust else None
+    loss = FERLoss(weights, r.label_smoothing, prior, r.logit_adjust, r.targets == 'multi_target')
+    cbs = [*L(cbs), *([] if targets is None else [VoteTargets(targets)])]
+    return fer_learner(dls, r.arch, r.pretrained and not r.start, r.head, r.pool, freeze, loss_func=loss,
                        weights=r.weights, opt_func=optimizers[r.opt], wd=r.wd, wd_bn_bias=r.wd_bn_bias,
                        model_dir='checkpoint', cbs=cbs)
 
@@ -429,7 +434,7 @@ def _load_best(self:Run, learn, weights):
     if not all(o.isfinite().all() for o in weights.values()):
         raise FERError(f'the weights became infinite or nan: lr={lr} is too large')
     learn.model.load_state_dict(weights)
-    learn.remove_cb(Distill) # the teachers are not saved with the student
+    learn.remove_cbs([Distill, VoteTargets]) # teachers and votes are not saved with the student
 
 # %% ../nbs/26_train.ipynb #cef828a7
 @patch
