@@ -14,7 +14,7 @@ Modules:
 - `fer_fastai.audit`: What a data set hides: copies, conflicting labels, empty pictures, and labels that are probably wrong
 - `fer_fastai.augment`: Show a network each training face a little differently every time
 - `fer_fastai.bundle`: A trained model is a folder that any tool can read and that runs no code
-- `fer_fastai.callbacks`: Additions to a training: the fastest precision, the best epoch, averaged weights, teachers, and TensorBoard
+- `fer_fastai.callbacks`: Additions to a training: the fastest precision, the best epoch, averaged weights, teachers, votes, and TensorBoard
 - `fer_fastai.checkpoint`: Interrupt a training at any time, and continue it to the same result, bit for bit
 - `fer_fastai.cli`: Everything from a terminal: training, photos, videos, a page in the browser, a look at the data and its audit
 - `fer_fastai.colorize`: Gray faces in colour, for networks that have learnt from photos in colour
@@ -37,8 +37,7 @@ Modules:
 - `fer_fastai.sample`: Drawn faces: a data set that needs no download
 - `fer_fastai.train`: Train a classifier of facial expressions with one call, and find everything about it in one folder
 - `fer_fastai.tune`: Search for the settings of a recipe, on all cores of a machine or on a whole cluster
-- `fer_fastai.video`: Expressions over time: the faces of a video or a camera, followed from frame to frame
-- `fer_fastai.votes`: Learn from what ten people saw, and not from one label"""
+- `fer_fastai.video`: Expressions over time: the faces of a video or a camera, followed from frame to frame"""
 
 __version__ = "0.1.0"
 

@@ -9,7 +9,6 @@ from fer_fastai.data import *
 from fer_fastai.read import *
 from fer_fastai.augment import *
 from fer_fastai.loaders import *
-from fer_fastai.votes import *
 from fer_fastai.page import *
 from fer_fastai.predictions import *
 from fer_fastai.audit import *

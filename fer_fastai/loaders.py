@@ -252,7 +252,7 @@ def fer_dls(
     "Make `DataLoaders` of faces and emotions"
     pre,splits = pre or fer_preprocess(data),_splits(data)
     bs,slow = _batch_size(bs, len(splits[0])),_why_slow(data, pre, {**kwargs, 'item_tfms': item_tfms})
-    if fast and slow: raise FERError(f'fast=True is not possible: {slow}')
+    if fast and slow: raise FERError(f'whole batches (fast=True, which targets needs) are not possible: {slow}')
     if slow or fast is False: dl_type = TfmdDL if weights is None else WeightedDL
     else: dl_type = FaceDL if weights is None else WeightedFaceDL
     dl_kwargs = [{} for _ in splits]

@@ -30,7 +30,6 @@ from .colorize import find_colorizer
 from .core import FERError, check_name, check_number, check_whole, plain, shorten
 from .models import check_model, pools
 from .read import label_names
-from .votes import vote_rules
 
 # %% ../nbs/21_recipes.ipynb #18d7e31a
 _torch = dict(sqr_mom=0.999, eps=1e-8) # PyTorch's defaults
@@ -117,7 +116,7 @@ class Recipe:
     labels:str|tuple|dict = _field(None, _labels) # what labels mean, as `label_names` takes it; None for FER2013's
     groups:str|Callable = _of((str, Callable), 'text or a function') # what stays together: column, regex or function
     votes:str = _text() # file with the votes of FER+'s annotators; None for the labels of the data
-    targets:str = _choice(None, *vote_rules) # what votes are in training, a name in `vote_rules`; None for one label each
+    targets:str = _choice(None, 'majority', 'distribution', 'multi_target') # what `vote_targets` makes of the votes; None for one label
     vote_weight:float = _number(1., 'above 0, and 1 at the most') # share of the target that votes have; the label's is the rest
     colorize:str|Callable = _field(None, _colorizer) # name in `colorizers`, .onnx file or function; None for gray
     size:int = _whole(None, 8) # side in pixels of the network's input; None for the data's or `arch`'s, 224 for files

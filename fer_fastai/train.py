@@ -31,7 +31,8 @@ from fastai.vision.all import (IN_NOTEBOOK, CutMix, EarlyStoppingCallback, L, Le
 
 from .audit import audit_fer
 from .bundle import Bundle
-from .callbacks import EMA, Distill, KeepBest, NaNLossError, StopOnNaN, TensorBoard, summary_writer
+from .callbacks import (EMA, Distill, FERLoss, KeepBest, NaNLossError, StopOnNaN, TensorBoard, VoteTargets,
+                                  class_prior, summary_writer, vote_targets)
 from .checkpoint import Checkpoint # and `Learner.checkpoints`
 from .colorize import colorize_fer, colorizer_identity, find_colorizer
 from .core import FERError, atomic, check_name, locked, shorten, temporary, write_json
@@ -45,7 +46,6 @@ from .models import fer_learner, fixed_size
 from .page import Page
 from .read import read_fer
 from .recipes import Recipe, find_recipe, optimizers, recipes, schedules
-from .votes import FERLoss, VoteTargets, class_prior, vote_targets
 
 # %% ../nbs/26_train.ipynb #b94de043
 @delegates(Recipe, but=['name', 'about'])
@@ -176,7 +176,8 @@ def recipe_learner(
     set_seed(r.seed)
     pre = fer_preprocess(data, _net_size(r), r.mode, r.channels, r.stats)
     drawn = class_weights(data) if r.weighted_sampler else None
-    learn = _learner(fer_dls(data, pre, r.augment, r.bs, path=path, weights=drawn), data, r, cbs)
+    dls = fer_dls(data, pre, r.augment, r.bs, fast=bool(r.targets) or None, path=path, weights=drawn)
+    learn = _learner(dls, data, r, cbs)
     if start: _start_from(learn, start)
     if r.teachers: learn.add_cb(Distill([_teacher(o, learn) for o in r.teachers], r.distill))
     return learn.fast_precision()
