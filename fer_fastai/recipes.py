@@ -27,7 +27,7 @@ from fastcore.docments import docments
 from .augment import augment_tfms
 from .bundle import Bundle
 from .colorize import find_colorizer
-from .core import FERError, check_name, check_number, check_whole, plain, shorten
+from .core import EMOTIONS, FERError, check_name, check_number, check_whole, plain, shorten
 from .models import check_model, pools
 from .read import label_names
 
@@ -249,6 +249,13 @@ _fer48 = Recipe('fer48', 'our own: a residual network at 48 px, from scratch', a
 _large = replace(_fer48, name='fer48_large', about='the larger network of the same kind, to learn from',
                  arch='fer48_large', epochs=50, lr=4e-3)
 
+# %% ../nbs/21_recipes.ipynb #e65cf3b6
+_world = {'aug_transforms': {'max_rotate': 25, 'min_zoom': 0.8, 'max_zoom': 1.2, 'max_warp': 0.1, 'max_lighting': 0.3},
+          'shift': {}, 'erase': {}, 'border': {}, 'blur': {}, 'low_res': {}, 'noise': {}, 'pale': {}, 'gamma': {},
+          'jpeg': {'p': 0.1}}
+_plus = replace(_fer48, name='ferplus48', about='fer48 on the votes of ten people, and on worse pictures',
+                emotions=EMOTIONS, targets='distribution', augment=_world, label_smoothing=0., logit_adjust=0.5)
+
 # %% ../nbs/21_recipes.ipynb #72697849
 _vgg16 = Recipe('vgg16_bn', 'fast.ai: VGG16 with batch norm at 160 px, fine-tuned in three rounds', size=160,
                 channels=3, stats='imagenet', augment={'aug_transforms': {'mode': 'bicubic'}}, arch='vgg16_bn',
@@ -291,7 +298,7 @@ _affectnet = Recipe('affectnet', 'ResNet-152 on eight emotions, for a phone', la
                     schedule='plateau', epochs=100, lr=1e-4,
                     schedule_args={'monitor': 'valid_loss', 'factor': 10, 'patience': 6},
                     tensorboard=True, prune=0.2, exports=('torchscript', 'coreml'))
-recipes = {o.name: o for o in (_fer48, _large, *_fastai, _resnet50, _cnn6, _effnet, _resnet18, _affectnet)}
+recipes = {o.name: o for o in (_fer48, _large, _plus, *_fastai, _resnet50, _cnn6, _effnet, _resnet18, _affectnet)}
 
 # %% ../nbs/21_recipes.ipynb #1f09ebb1
 @delegates(Recipe, but=['name', 'about'])
