@@ -69,6 +69,11 @@ def full_precision(self:Learner)->AbstractContextManager: # that gives the learn
     "A context in which the learner computes in float32"
     return self.removed_cbs(L(cb for cb in self.cbs if isinstance(cb, (CPUAutocast, MixedPrecision))))
 
+@patch
+def to_fp32(self:Learner)->Learner:
+    "Compute in float32 from now on, on a GPU and on a CPU"
+    return self.remove_cbs(L(cb for cb in self.cbs if isinstance(cb, (CPUAutocast, MixedPrecision))))
+
 # %% ../nbs/22_callbacks.ipynb #e8ef9264
 def _weights(learn): return learn.ema.avg if hasattr(learn, 'ema') else learn.model.state_dict()
 
