@@ -14,7 +14,7 @@ Modules:
 - `fer_fastai.audit`: What a data set hides: copies, conflicting labels, empty pictures, and labels that are probably wrong
 - `fer_fastai.augment`: Show a network each training face a little differently every time
 - `fer_fastai.bundle`: A trained model is a folder that any tool can read and that runs no code
-- `fer_fastai.callbacks`: Additions to a training: the fastest precision, the best epoch, averaged weights, teachers, and TensorBoard
+- `fer_fastai.callbacks`: Additions to a training: the fastest precision, the best epoch, averaged weights, teachers, votes, and TensorBoard
 - `fer_fastai.checkpoint`: Interrupt a training at any time, and continue it to the same result, bit for bit
 - `fer_fastai.cli`: Everything from a terminal: training, photos, videos, a page in the browser, a look at the data and its audit
 - `fer_fastai.colorize`: Gray faces in colour, for networks that have learnt from photos in colour

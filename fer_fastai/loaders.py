@@ -162,7 +162,7 @@ def fer_dblock(
     "Make the `DataBlock` of faces and emotions, with a third subset if there is a test split"
     _check_sizes(augment, pre.net_size or pre.size)
     gray,tfms = pre.mode == 'L',augment_tfms(augment)
-    if pre.net_size: tfms.append(Enlarge(pre.net_size))
+    tfms.append(Enlarge(pre.net_size or pre.size)) # which changes nothing, unless a recipe has a size for each stage
     if gray and pre.channels > 1: tfms.append(Repeat(pre.channels))
     return DataBlock(blocks=(ImageBlock(PILFace if gray else PILImage), CategoryBlock(vocab=data.vocab, sort=False)),
                      getters=[GetFace(data, pre), GetLabel(data)], splitter=lambda _: _splits(data),
@@ -170,7 +170,7 @@ def fer_dblock(
 
 # %% ../nbs/15_loaders.ipynb #3bcc79c7
 class FaceDL(TfmdDL):
-    "A `TfmdDL` that gathers whole batches from the array of a `FERData`"
+    "A `TfmdDL` that gathers whole batches from the array of a `FERData`; `rows` are those of the last one"
     def __init__(self,
         dataset, # fastai `Datasets` whose first step is a `GetFace`
         *args,
@@ -189,7 +189,7 @@ class FaceDL(TfmdDL):
             return
         rows,labelled = np.asarray(items),len(self.dataset.tls) > 1
         for idxs in chunked(samps, self.bs, self.drop_last):
-            r = rows[idxs]
+            r = self.rows = rows[idxs]
             xb = TensorFace(data.gather(r, self.device))
             for i,o in enumerate(r.tolist()):
                 if o in face.stretched: xb[i, 0] = torch.from_numpy(face.stretched[o])
@@ -252,7 +252,7 @@ def fer_dls(
     "Make `DataLoaders` of faces and emotions"
     pre,splits = pre or fer_preprocess(data),_splits(data)
     bs,slow = _batch_size(bs, len(splits[0])),_why_slow(data, pre, {**kwargs, 'item_tfms': item_tfms})
-    if fast and slow: raise FERError(f'fast=True is not possible: {slow}')
+    if fast and slow: raise FERError(f'whole batches (fast=True, which targets needs) are not possible: {slow}')
     if slow or fast is False: dl_type = TfmdDL if weights is None else WeightedDL
     else: dl_type = FaceDL if weights is None else WeightedFaceDL
     dl_kwargs = [{} for _ in splits]
