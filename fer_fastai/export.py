@@ -183,6 +183,7 @@ def _scores(metrics):
 def _training(config):
     if not config.get('recipe'): return 'This model was saved without its recipe.'
     given = {k: v for k,v in config['recipe'].items() if v not in (None, '')} | {'lr': config.get('lr')}
+    if config.get('loss_func'): given['loss_func'] = config['loss_func']
     return _table(['field', 'value'], [(k, f'`{json.dumps(v)}`') for k,v in given.items()])
 
 # %% ../nbs/25_export.ipynb #dc346234

@@ -162,7 +162,7 @@ def fer_dblock(
     "Make the `DataBlock` of faces and emotions, with a third subset if there is a test split"
     _check_sizes(augment, pre.net_size or pre.size)
     gray,tfms = pre.mode == 'L',augment_tfms(augment)
-    if pre.net_size: tfms.append(Enlarge(pre.net_size))
+    tfms.append(Enlarge(pre.net_size or pre.size)) # which changes nothing, unless a recipe has a size for each stage
     if gray and pre.channels > 1: tfms.append(Repeat(pre.channels))
     return DataBlock(blocks=(ImageBlock(PILFace if gray else PILImage), CategoryBlock(vocab=data.vocab, sort=False)),
                      getters=[GetFace(data, pre), GetLabel(data)], splitter=lambda _: _splits(data),
