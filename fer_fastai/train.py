@@ -32,7 +32,7 @@ from fastai.vision.all import (IN_NOTEBOOK, CutMix, EarlyStoppingCallback, L, Le
 
 from .audit import audit_fer
 from .bundle import Bundle
-from .callbacks import (EMA, Distill, FERLoss, KeepBest, NaNLossError, StopOnNaN, TensorBoard, TrainSize,
+from .callbacks import (EMA, Distill, FERLoss, KeepBest, KeepZeros, NaNLossError, StopOnNaN, TensorBoard, TrainSize,
                                   VoteTargets, class_prior, summary_writer, vote_targets)
 from .checkpoint import Checkpoint # and `Learner.checkpoints`
 from .colorize import colorize_fer, colorizer_identity, find_colorizer
@@ -233,6 +233,7 @@ def recipe_learner(
     for o in L(r.size)[:-1]: try_size(learn.model, torch.zeros(1, learn.model_args['n_in'], o, o), r.arch)
     if loss_func: _check_loss(learn, r)
     if start: _start_from(learn, start)
+    if start and start.config.get('pruned'): learn.add_cb(KeepZeros())
     if r.teachers: learn.add_cb(Distill([_teacher(o, learn) for o in r.teachers], r.distill))
     return learn.fast_precision()
 

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 import torchvision
+from PIL import Image
 from fastai.vision.all import Callback, CSVLogger, F1Score, FocalLossFlat, TerminateOnNaNCallback, accuracy, load_learner
 
 from fer_fastai.colorize import tone
@@ -16,8 +17,8 @@ from fer_fastai.core import EMOTIONS, EMOTIONS8, FERError
 from fer_fastai.images import Preprocess
 from fer_fastai.data import FERData
 from fer_fastai.read import read_fer
-from fer_fastai.export import load_fer_learner, save_bundle
-from fer_fastai.interpret import with_temperature
+from fer_fastai.export import load_fer_learner, prune_fer, save_bundle
+from fer_fastai.interpret import FERInterpretation, with_temperature
 from fer_fastai.loaders import fer_dls
 from fer_fastai.models import fer48, fer_learner, fer_model
 from fer_fastai.recipes import find_recipe, optimizers, recipes
@@ -361,6 +362,42 @@ def test_sizes_and_slices_of_the_stages(tmp_path):
     config = Bundle(tmp_path).config
     assert config['preprocess']['net_size'] == 64 and config['lr'] == [[1e-5, 1e-3], [None, 1e-4], [None, 1e-4]] == Run(tmp_path).info['lr']
     assert Run(tmp_path).recipe.lr == ((1e-5, 1e-3), (None, 1e-4)) and '[[1e-05, 0.001], [null, 0.0001], [null, 0.0001]]' in Bundle(tmp_path).card
+
+def test_pruned_start_stays_pruned(tmp_path):
+    "A run that starts from a pruned model keeps its zeros, and so does a run that starts from that one"
+    share = lambda net: [(o == 0).float().mean().item() for o in net.parameters() if o.dim() > 1]
+    learn = load_fer_learner('fer48', fer_dls(few, Bundle('fer48').pre, bs=16))
+    learn.model = prune_fer(learn.model, .5)
+    save_bundle(tmp_path/'pruned', learn, dict(pruned=dict(amount=.5)))
+    for start,out in ('pruned', 'first'), ('first', 'second'):
+        before = load_fer_learner(tmp_path/start).model.state_dict()
+        net = train_fer(few, out=tmp_path/out, **{**own, 'start': str(tmp_path/start)}).model
+        assert np.allclose(share(net), .5, atol=.01) and any(not torch.equal(v, before[k]) for k,v in net.state_dict().items())
+
+@pytest.mark.parametrize('photos', [False, True])
+def test_image_classifier_cleaner(photos, tmp_path, monkeypatch):
+    "fastai's widget shows the files of a folder with the largest losses, and what is chosen there can be done to the files"
+    pytest.importorskip('ipywidgets')
+    from fastai.vision.widgets import ImageClassifierCleaner
+    monkeypatch.setattr('builtins.display', lambda _: None, raising=False) # which a notebook has
+    few.to_folder(tmp_path/'faces')
+    for o in tmp_path.rglob('*.png') if photos else (): Image.open(o).convert('RGB').resize((90, 90)).save(o)
+    data = read_fer(tmp_path/'faces')
+    assert photos == (data.images is None)
+    learn = load_fer_learner('fer48', fer_dls(data, Bundle('fer48').pre, bs=16))
+    found = FERInterpretation.from_learner(learn)
+    assert found.rows.tolist() == data.idxs('valid').tolist() # a report still finds its rows
+    cleaner = ImageClassifierCleaner(learn, max_n=3)
+    cleaner.dd_ds.value,cleaner.dd_cats.value = 'Valid','happy'
+    happy = np.flatnonzero(found.targs == data.vocab.index('happy'))
+    worst = happy[np.argsort(-found.losses[happy])[:3]]
+    assert cleaner.fns == [tmp_path/'faces'/data.df.name[found.rows[o]] for o in worst]
+    assert {o.parent for o in cleaner.fns} == {tmp_path/'faces'/'valid'/'happy'}
+    for i,choice in enumerate(['<Delete>', 'sad']): cleaner.iw.widget.children[i].children[1].value = choice
+    for i in cleaner.delete(): cleaner.fns[i].unlink()
+    for i,label in cleaner.change(): shutil.move(cleaner.fns[i], tmp_path/'faces'/'valid'/label)
+    a,b = (o.counts().loc['valid'] for o in (data, read_fer(tmp_path/'faces')))
+    assert (b - a)[['happy', 'sad', 'total']].tolist() == [-2, 1, -1]
 
 def test_sizes_and_arch_that_cannot_be_used(tmp_path):
     for kwargs,message in ((dict(arch='cnn6', size=(32, 48)), 'cnn6 does not take images of 32 px'),
