@@ -25,18 +25,21 @@ from fer_fastai.read import read_fer
 from fer_fastai.export import load_fer_learner, save_bundle
 from fer_fastai.interpret import FERInterpretation, fit_temperature
 from fer_fastai.predict import FER
+from fer_fastai.recipes import recipes
 from fer_fastai.train import train_fer
 
+world = recipes['ferplus48'].augment
+mild = {**world, 'aug_transforms': {**world['aug_transforms'], 'max_rotate': 25}, 'border': {}, 'jpeg': {'p': 0.1}}
 chain = dict(
     first=dict(recipe='fer48', epochs=45),
     student=dict(recipe='fer48', start='first', teachers=['first'], epochs=34, lr=3e-3, seed=2),
     large=dict(recipe='fer48_large', teachers=['student'], epochs=50, seed=3),
     large2=dict(recipe='fer48_large', start='large', teachers=['large', 'student'], epochs=34, lr=2.5e-3, seed=4),
     student2=dict(recipe='fer48', start='student', teachers=['large2', 'student'], epochs=34, lr=3e-3, seed=5),
-    large3=dict(recipe='fer48_large', teachers=['student2'], epochs=50, seed=3))
-plus = dict(
-    plus=dict(recipe='ferplus48', start='student2', epochs=24, lr=3e-3, seed=11))
-ships = dict(fer48='student2', ferplus48='plus')
+    large3=dict(recipe='fer48_large', teachers=['student2'], epochs=50, seed=3),
+    plus=dict(recipe='ferplus48', augment=mild, start='student2', epochs=24, lr=3e-3, seed=11),
+    plus2=dict(recipe='ferplus48', start='plus', epochs=12, lr=2e-3, seed=12))
+kept = dict(fer48=('student2', 'FER2013'), ferplus48=('plus2', 'majority of FER+')) # run and truth of each bundle
 
 def train(data, runs, name, **kwargs):
     "One of the runs, unless it is finished"
@@ -47,27 +50,34 @@ def train(data, runs, name, **kwargs):
     no_test = data.subset(np.concatenate([data.idxs('train'), data.idxs('valid')]))
     train_fer(no_test, out=out, lr_find=False, resume=(out/'run.json').exists(), **kwargs)
 
-def reports(fer, data, protocol=''):
+purpose = dict(
+    fer48="It is for FER2013: it says what FER2013's own labels say. For photos from the world, `ferplus48` is better.",
+    ferplus48="It is for photos from the world: it has learned from the votes of ten people (FER+) and from bad pictures.\n"
+              "To compare yourself on FER2013's own labels, use `fer48`.")
+
+def reports(fer, data, truth, key=''):
     "Scores of a predictor on the validation and the test split, with and without mirror TTA"
     res = {}
     for split,tta in [(o, tta) for o in ('valid', 'test') for tta in (False, True)]:
-        rows,name = data.idxs(split),split + protocol
-        interp = FERInterpretation(fer.probs(data.images[rows], tta=tta), data.labels[rows], data.vocab, name, tta, data.in_train(split))
-        res[name + ('_tta' if tta else '')] = interp.report()
+        rows = data.idxs(split)
+        interp = FERInterpretation(fer.probs(data.images[rows], tta=tta), data.labels[rows], data.vocab,
+                                   f'{split}, {truth}', tta, data.in_train(split))
+        res[split + key + ('_tta' if tta else '')] = interp.report()
     return res
 
-def bundle(run, folder, own, other, protocol):
-    "Make the small bundle of a finished run, fit its temperature, and score it on its own data and on the other"
+def bundle(name, run, folder, data):
+    "Make the small bundle of a finished run, fit its temperature, and score it on its own truth and on the other"
+    (truth,own),(truth2,other) = sorted(data.items(), key=lambda o: o[0] != kept[name][1])
     learn,config = load_fer_learner(run),Bundle(run).config
     rows = np.random.default_rng(0).choice(own.idxs('train'), 1024, replace=False)
     valid = own.idxs('valid')
-    meta = dict(recipe=config['recipe'], lr=config['lr'],
+    meta = dict(purpose=purpose[name], recipe={**config['recipe'], 'name': name}, lr=config['lr'],
                 data={**config['data'], 'counts': own.counts().drop(columns='total').to_dict('index')})
     save = partial(save_bundle, learn=learn, calibration=learn.pre.batch(own.images[rows]))
     with atomic(folder) as tmp:
         temperature = fit_temperature(FER(save(tmp)).probs(own.images[valid]), own.labels[valid])
         fer = FER(save(tmp, temperature=temperature))
-        scores = reports(fer, own) | reports(fer, other, f', {protocol}')
+        scores = reports(fer, own, truth) | reports(fer, other, truth2, f', {truth2}')
         save(tmp, temperature=temperature, meta={**meta, 'metrics': scores})
     return scores
 
@@ -77,19 +87,19 @@ if __name__ == '__main__':
     p.add_argument('votes')
     p.add_argument('runs', type=Path)
     p.add_argument('--bundles', type=Path)
-    p.add_argument('--only', nargs='+', default=[*chain, *plus], choices=[*chain, *plus])
+    p.add_argument('--only', nargs='+', default=[*chain], choices=[*chain])
     p.add_argument('--epochs', type=int)
     p.add_argument('--threads', type=int, default=torch.get_num_threads())
     args = p.parse_args()
     torch.set_num_threads(args.threads)
-    labels,votes = (read_fer(args.data, votes=args.votes, emotions=EMOTIONS, **o) for o in (dict(labels='EMOTIONS'), {}))
+    data = {'FER2013': dict(labels='EMOTIONS'), 'majority of FER+': {}}
+    data = {k: read_fer(args.data, votes=args.votes, emotions=EMOTIONS, **o) for k,o in data.items()}
     few = dict(epochs=args.epochs) if args.epochs else {}
-    for data,runs in ((labels, chain), (votes, plus)):
-        for name,kwargs in runs.items():
-            if name in args.only: train(data, args.runs, name, **kwargs | few)
-    for name,(own,other,protocol) in dict(fer48=(labels, votes, 'majority of FER+'), ferplus48=(votes, labels, 'labels of FER2013')).items():
-        if not args.bundles: break
-        for k,o in bundle(args.runs/ships[name], args.bundles/name, own, other, protocol).items():
+    for name,kwargs in chain.items():
+        truth = 'majority of FER+' if name.startswith('plus') else 'FER2013'
+        if name in args.only: train(data[truth], args.runs, name, **kwargs | few)
+    for name,(run,_) in kept.items() if args.bundles else ():
+        for k,o in bundle(name, args.runs/run, args.bundles/name, data).items():
             print(f"{name} {k:30} {o['accuracy']:.2%} of {o['n']:,} ({o['accuracy_low']:.2%} to {o['accuracy_high']:.2%}); "
                   f"{o['unseen']['accuracy']:.2%} of the {o['unseen']['n']:,} that are not in the training split; "
                   f"balanced {o['balanced_accuracy']:.2%}, ECE {o['ece']:.3f}")

@@ -140,7 +140,7 @@ class _Watch:
         return emotion
 
 # %% ../nbs/35_app.ipynb #a631dd1c
-def _name(model): return 'fer48, built in' if model is None else Bundle(model).name
+def _name(model): return 'ferplus48, built in' if model is None else Bundle(model).name
 
 def _load(models, detector=None):
     "Name of each model to its predictor, its predictor for the camera, and what its card says"

@@ -50,7 +50,7 @@ def _find(model):
     "The folder of the bundle that is meant, and the name of its network"
     if not isinstance(model, (str, os.PathLike, type(None))):
         raise FERError(f'model={shorten(model)!r}: give a folder, a file in it, or the name of a model')
-    path = _shipped/'fer48' if model is None else Path(model).expanduser()
+    path = _shipped/'ferplus48' if model is None else Path(model).expanduser()
     if not exists(path) and exists(_shipped/str(model)/'config.json'): path = _shipped/str(model)
     if not exists(path):
         names = ', '.join(sorted(o.name for o in _shipped.iterdir() if (o/'config.json').exists()))

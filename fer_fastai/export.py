@@ -219,10 +219,10 @@ tags:
 - onnx
 ---
 
-# Facial expressions: {arch}
+# Facial expressions: {name}
 
 A `{arch}` network that sorts pictures of one face into {n} expressions: {labels}.
-It was trained with [fer_fastai](https://github.com/fer-fastai/fer_fastai).
+{purpose}It was trained with [fer_fastai](https://github.com/fer-fastai/fer_fastai).
 
 ## Use
 
@@ -310,8 +310,10 @@ def model_card(
     config # what config.json says: labels, model, preprocess, precision and, if they are known, metrics, recipe, data
 )->str: # Markdown
     "Write the card of a model"
-    pre,labels = config['preprocess'],config['labels']
-    return _card.format(**config['precision'], license=config.get('license', 'other'), arch=config['model']['arch'],
+    pre,labels,arch = config['preprocess'],config['labels'],config['model']['arch']
+    purpose = f"{config['purpose']}\n" if 'purpose' in config else ''
+    return _card.format(**config['precision'], license=config.get('license', 'other'), arch=arch,
+                        name=(config.get('recipe') or {}).get('name', arch), purpose=purpose,
                         n=len(labels), labels=', '.join(labels), margin=pre['margin'], input=_input_line(pre),
                         scores=_scores(config.get('metrics')), training=_training(config),
                         data=_data(config.get('data')))

@@ -283,9 +283,9 @@ _large = replace(_fer48, name='fer48_large', about='the larger network of the sa
                  arch='fer48_large', epochs=50, lr=4e-3)
 
 # %% ../nbs/21_recipes.ipynb #e65cf3b6
-_world = {'aug_transforms': {'max_rotate': 25, 'min_zoom': 0.8, 'max_zoom': 1.2, 'max_warp': 0.1, 'max_lighting': 0.3},
-          'shift': {}, 'erase': {}, 'border': {}, 'blur': {}, 'low_res': {}, 'noise': {}, 'pale': {}, 'gamma': {},
-          'jpeg': {'p': 0.1}}
+_world = {'aug_transforms': {'max_rotate': 40, 'min_zoom': 0.8, 'max_zoom': 1.2, 'max_warp': 0.1, 'max_lighting': 0.3},
+          'shift': {}, 'erase': {}, 'border': {'p': 0.3}, 'blur': {}, 'low_res': {}, 'noise': {}, 'pale': {}, 'gamma': {},
+          'jpeg': {'min_quality': 10}}
 _plus = replace(_fer48, name='ferplus48', about='fer48 on the votes of ten people, and on worse pictures',
                 emotions=EMOTIONS, targets='distribution', augment=_world, label_smoothing=0., logit_adjust=0.5)
 

@@ -113,7 +113,7 @@ def page(request, browser, url):
     page.on('pageerror', lambda o: errors.append(str(o)))
     page.set_default_timeout(20_000)
     page.goto(url)
-    choose(page, 'fer48, built in')
+    choose(page, 'ferplus48, built in')
     yield page
     shots.mkdir(exist_ok=True)
     page.screenshot(path=shots/f'{request.node.originalname[5:]}_{request.param}.png', full_page=True, animations='disabled')

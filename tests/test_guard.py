@@ -71,7 +71,7 @@ class Server:
     def ask(self, fn, *data):
         "Status, and what the page says to it at the end"
         session = uuid.uuid4().hex
-        r = self.post('queue/join', fn_index=fn, data=[*data, 'fer48, built in'][:2] + [None]*(fn == 2), session_hash=session)
+        r = self.post('queue/join', fn_index=fn, data=[*data, 'ferplus48, built in'][:2] + [None]*(fn == 2), session_hash=session)
         if r.status_code != 200: return r.status_code,r.text
         with self.http.stream('GET', '/gradio_api/queue/data', params=dict(session_hash=session)) as events:
             for line in events.iter_lines():
@@ -154,7 +154,7 @@ def test_other_places_for_a_path(server, folder):
     for data in ([[dict(path=path)]], [dict(image=dict(path=path))], [dict(a=[dict(b=dict(path=path))])], [dict(path=[path])], [dict(path=dict(path=path))]):
         assert server.ask(0, *data)[0] == 403
     for o in ('run/look', 'api/look', 'call/look', 'call/v2/look', 'run/predict', 'component_server', 'process_recording'):
-        assert server.post(o, data=[dict(path=path), 'fer48, built in'], fn_index=0, session_hash='a', component_id=7, fn_name='get').status_code == 404, o
+        assert server.post(o, data=[dict(path=path), 'ferplus48, built in'], fn_index=0, session_hash='a', component_id=7, fn_name='get').status_code == 404, o
     status,text = server.ask(2, dict(url=f'file://{path}'))
     nothing(status, text, folder)
 
@@ -235,7 +235,7 @@ def test_gradio_client(server, folder):
     client = pytest.importorskip('gradio_client').Client(server.url, verbose=False)
     assert client.view_api(return_format='dict') == dict(named_endpoints={}, unnamed_endpoints={})
     for where in (dict(api_name='/look'), dict(fn_index=0)):
-        with pytest.raises(Exception) as e: client.predict(dict(path=str(folder/'secret.jpg'), **mark), 'fer48, built in', **where)
+        with pytest.raises(Exception) as e: client.predict(dict(path=str(folder/'secret.jpg'), **mark), 'ferplus48, built in', **where)
         nothing(0, str(e.value), folder)
 
 malformed = [b'', b'{', b'[]', b'null', b'"a"', b'{}', b'[' * 100_000, b'{"a":' * 50_000, json.dumps(dict(fn_index=-1, data=[], session_hash='a')).encode(),
@@ -256,7 +256,7 @@ def test_malformed(server, folder, path):
 def test_wrong_values(server, folder, fn):
     "Values of any kind end in a message or in nothing, never in an answer that says where it failed"
     for o in (None, 3, 'a', [], [3], [None], {}, dict(url=3), dict(url='data:image/png;base64,!!'), dict(url='data:image/png;base64,AAAA'), dict(path=None), [[]], {'__type__': 'update', 'value': 3}):
-        for name in ('fer48, built in', '../x', None, [], {}):
+        for name in ('ferplus48, built in', '../x', None, [], {}):
             session = uuid.uuid4().hex
             inputs = {0: [o, name], 1: [o, name], 2: [o, name, o], 3: [o], 4: [], 5: [name]}[fn]
             r = server.post('queue/join', fn_index=fn, data=inputs, session_hash=session)
@@ -289,7 +289,7 @@ def test_clients_at_once(server):
 def test_queue_is_full(server):
     "No more than 32 requests wait"
     path, = server.upload(('me.jpg', astronaut)).json()
-    data = [[dict(path=path, orig_name='me.jpg', **mark)]*3, 'fer48, built in']
+    data = [[dict(path=path, orig_name='me.jpg', **mark)]*3, 'ferplus48, built in']
     with ThreadPoolExecutor(16) as pool:
         status = list(pool.map(lambda i: server.post('queue/join', fn_index=1, data=data, session_hash=f'full{i}').status_code, range(60)))
     assert set(status) == {200, 503} and 32 <= status.count(200) <= 40, status

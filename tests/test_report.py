@@ -79,7 +79,7 @@ def test_what_cannot_be(tmp_path):
     assert np.allclose(FERInterpretation.from_data(data, file).probs, p)
     eight = faces(80, EMOTIONS8)
     with pytest.raises(FERError, match='the file knows'): FERInterpretation.from_data(eight, file)
-    with pytest.raises(FERError, match='fer48 knows'): FERInterpretation.from_data(eight)
+    with pytest.raises(FERError, match='ferplus48 knows'): FERInterpretation.from_data(eight)
     with pytest.raises(FERError, match='not the same faces'):
         compare(FERInterpretation.from_data(data, p), FERInterpretation.from_data(eight, probs(eight)))
 
