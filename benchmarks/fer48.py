@@ -71,7 +71,7 @@ def bundle(name, run, folder, data):
     learn,config = load_fer_learner(run),Bundle(run).config
     rows = np.random.default_rng(0).choice(own.idxs('train'), 1024, replace=False)
     valid = own.idxs('valid')
-    meta = dict(purpose=purpose[name], recipe={**config['recipe'], 'name': name}, lr=config['lr'],
+    meta = dict(purpose=purpose[name], recipe={**config['recipe'], 'name': name, 'about': recipes[name].about}, lr=config['lr'],
                 data={**config['data'], 'counts': own.counts().drop(columns='total').to_dict('index')})
     save = partial(save_bundle, learn=learn, calibration=learn.pre.batch(own.images[rows]))
     with atomic(folder) as tmp:

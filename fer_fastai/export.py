@@ -178,7 +178,7 @@ def _scores(metrics):
     r = metrics.get('test') or next(iter(metrics.values()))
     classes = [_class_row(*o) for o in r['per_class'].items()]
     splits,classes = _table(_columns, map(_score_row, metrics.values())),_table(_of_class, classes)
-    return f"{splits}\n\nEach emotion, on the {r['split']} split:\n\n{classes}"
+    return f"{splits}\n\nEach emotion, on the split '{r['split']}':\n\n{classes}"
 
 # %% ../nbs/25_export.ipynb #b83a916f
 def _training(config):
