@@ -248,6 +248,8 @@ _fer48 = Recipe('fer48', 'our own: a residual network at 48 px, from scratch', a
                 label_smoothing=0.1, wd=0.05, epochs=45, lr=5e-3)
 _large = replace(_fer48, name='fer48_large', about='the larger network of the same kind, to learn from',
                  arch='fer48_large', epochs=50, lr=4e-3)
+_transfer = replace(_fer48, name='transfer', about='our network that ships, fine-tuned on your own data', start='fer48',
+                    schedule='fine_tune', schedule_args={'lr_mult': 2}, epochs=8, lr=1e-2)
 
 # %% ../nbs/21_recipes.ipynb #72697849
 _vgg16 = Recipe('vgg16_bn', 'fast.ai: VGG16 with batch norm at 160 px, fine-tuned in three rounds', size=160,
@@ -291,7 +293,7 @@ _affectnet = Recipe('affectnet', 'ResNet-152 on eight emotions, for a phone', la
                     schedule='plateau', epochs=100, lr=1e-4,
                     schedule_args={'monitor': 'valid_loss', 'factor': 10, 'patience': 6},
                     tensorboard=True, prune=0.2, exports=('torchscript', 'coreml'))
-recipes = {o.name: o for o in (_fer48, _large, *_fastai, _resnet50, _cnn6, _effnet, _resnet18, _affectnet)}
+recipes = {o.name: o for o in (_fer48, _large, _transfer, *_fastai, _resnet50, _cnn6, _effnet, _resnet18, _affectnet)}
 
 # %% ../nbs/21_recipes.ipynb #1f09ebb1
 @delegates(Recipe, but=['name', 'about'])
