@@ -200,7 +200,8 @@ class Enlarge(Transform):
     ): self.size = size
     def encodes(self, x:TensorImage):
         if x.shape[-1] == self.size: return x
-        return F.interpolate(x, (self.size, self.size), mode='bilinear', align_corners=True)
+        return F.interpolate(x, (self.size, self.size), mode='bilinear', align_corners=True,
+                             antialias=x.shape[-1] > self.size)
 
 # %% ../nbs/14_augment.ipynb #a94b689f
 class Repeat(Transform):

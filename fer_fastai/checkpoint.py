@@ -132,7 +132,7 @@ def _storable(o):
     if isinstance(o, dict): return {k: _storable(v) for k,v in o.items()}
     if isinstance(o, (list, tuple, L)): return [_storable(v) for v in o]
     if isinstance(o, torch.Tensor): return o.detach().as_subclass(torch.Tensor)
-    return o.item() if isinstance(o, np.generic) else o
+    return o.tolist() if isinstance(o, (np.generic, np.ndarray)) else o
 
 # %% ../nbs/23_checkpoint.ipynb #c5a024c6
 def _rng_state(dls):

@@ -21,7 +21,7 @@ from fastprogress import fastprogress
 from .core import EMOTIONS, FERError, atomic, check_name, emotion_name, shorten
 
 # %% ../nbs/40_cli.ipynb #0206b912
-_options = 'resume overwrite faces labels bad votes groups emotions detector protocol pretrained bs'.split()
+_options = 'resume overwrite faces labels bad votes groups emotions detector protocol pretrained weights bs'.split()
 
 def _typed(text):
     "A message with the options as they are typed in a terminal"
@@ -112,6 +112,7 @@ def fer_train(
     size:int=None, # side in pixels of the network's input
     bs:int=None, # images in a batch
     pretrained:bool_arg=None, # start from ImageNet's weights: yes or no
+    weights:str=None, # which weights: imagenet, a name of torchvision's, or a file (.pth, .safetensors)
     start:str=None, # trained model to start from instead: its folder, the folder of its run, or fer48
     emotions:str=None, # classes to keep, separated by commas
     labels:str=None, # what the labels 0,1,2 ... mean: names separated by commas, or a scheme such as affectnet
@@ -127,9 +128,9 @@ def fer_train(
 ):
     "Train a classifier of facial expressions, score it and export it"
     with _at_terminal('interrupted before the training began: give the same command again'):
-        given = _given(epochs=epochs, lr=lr, arch=arch, size=size, bs=bs, pretrained=pretrained, start=start,
-                       emotions=emotions, labels=labels, groups=groups, votes=votes, protocol=protocol, bad=bad,
-                       seed=seed)
+        given = _given(epochs=epochs, lr=lr, arch=arch, size=size, bs=bs, pretrained=pretrained,
+                       weights=weights, start=start, emotions=emotions, labels=labels, groups=groups, votes=votes,
+                       protocol=protocol, bad=bad, seed=seed)
         kwargs = {**_fields(fields), **given}
         from fer_fastai.train import train_fer
         train_fer(source, recipe, out, resume=resume, overwrite=overwrite, **kwargs)

@@ -34,6 +34,7 @@ from torch.nn.utils import prune
 from torch.overrides import TorchFunctionMode
 
 from .bundle import Bundle, import_onnxruntime
+from .callbacks import KeepZeros
 from .core import FERError, atomic, check_name, shorten
 from .images import Preprocess
 from .loaders import empty_dls
@@ -183,6 +184,7 @@ def _scores(metrics):
 def _training(config):
     if not config.get('recipe'): return 'This model was saved without its recipe.'
     given = {k: v for k,v in config['recipe'].items() if v not in (None, '')} | {'lr': config.get('lr')}
+    if config.get('loss_func'): given['loss_func'] = config['loss_func']
     return _table(['field', 'value'], [(k, f'`{json.dumps(v)}`') for k,v in given.items()])
 
 # %% ../nbs/25_export.ipynb #dc346234
@@ -336,9 +338,11 @@ def save_bundle(
     small,labels = calibration is not None,list(learn.dls.vocab)
     net = InferenceNet(_copy(learn.model), learn.pre, temperature)
     _check_count(folder, net, labels)
+    pruned = any(isinstance(o, KeepZeros) for o in learn.cbs)
+    meta = {**(dict(pruned=dict(amount=_zeros(learn.model))) if pruned else {}), **(meta or {})}
     config = dict(labels=labels, model=learn.model_args, preprocess=asdict(learn.pre), temperature=temperature,
                   precision=dict(onnx='int8', weights='float16') if small else dict(onnx='float32', weights='float32'),
-                  versions=versions(), **(meta or {}))
+                  versions=versions(), **meta)
     def write(tmp):
         safetensors.torch.save_model(_copy(net.net).half() if small else net.net, str(tmp/'model.safetensors'))
         (tmp/'model.safetensors').chmod(0o644) # safetensors makes it readable to its owner alone
@@ -408,7 +412,7 @@ def load_fer_learner(
     if dls is None: dls = empty_dls(b.pre, b.labels)
     else: _check_loaders(b, dls)
     learn = Learner(dls, _load_net(b).net.to(dls.device), CrossEntropyLossFlat(), metrics=accuracy,
-                    splitter=arch_splitter(b.model_args['arch']))
+                    splitter=arch_splitter(b.model_args['arch']), cbs=KeepZeros() if b.config.get('pruned') else None)
     learn.model_args,learn.pre = b.model_args,b.pre
     return learn
 

@@ -147,7 +147,7 @@ def _source_of(dl):
     "The `FERData` behind a loader and the rows that it gives, or None twice"
     tls = getattr(dl.dataset, 'tls', None)
     getter = tls[0].tfms.fs[0] if tls and len(tls[0].tfms.fs) else None
-    data,rows = getattr(getter, 'data', None),getattr(dl.dataset, 'items', ())
+    data,rows = getattr(getter, 'data', None),tls[-1].items if tls else () # the labels come from rows
     known = isinstance(data, FERData) and all(isinstance(o, (int, np.integer)) for o in rows)
     return (data, np.asarray(rows, int)) if known else (None, None)
 

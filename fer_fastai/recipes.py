@@ -21,14 +21,14 @@ from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import partial
 
-from fastai.vision.all import SGD, Adam, L, Learner, RAdam, ReduceLROnPlateau, delegates, patch, ranger
+from fastai.vision.all import SGD, Adam, L, Learner, RAdam, ReduceLROnPlateau, delegates, noop, patch, ranger
 from fastcore.docments import docments
 
 from .augment import augment_tfms
 from .bundle import Bundle
 from .colorize import find_colorizer
 from .core import FERError, check_name, check_number, check_whole, plain, shorten
-from .models import check_model, pools
+from .models import arch_name, check_model, pools
 from .read import label_names
 
 # %% ../nbs/21_recipes.ipynb #18d7e31a
@@ -100,6 +100,20 @@ def _weights(k, v):
     if not isinstance(v, dict): return check_name(k, v, ['frequency'])
     for name,o in v.items(): check_number(f'{k}[{name!r}]', o, 'above 0')
 
+def _rates(k, v):
+    for o in L(v):
+        pair = o if isinstance(o, tuple) else (o, o)
+        if len(pair) != 2: raise FERError(f'{k}={v!r}: a slice has two rates, as in slice(1e-5, 1e-3)')
+        for rate in pair[pair[0] is None:]: check_number(k, rate, 'above 0') # slice(1e-3) begins with None
+
+def _pairs(lr):
+    "The learning rates, with a pair in the place of each slice, as JSON can hold it"
+    if isinstance(lr, slice): lr = [lr]
+    if not isinstance(lr, (list, tuple)): return lr
+    lr = [(o.start, o.stop, *L(o.step)) if isinstance(o, slice) else o for o in lr]
+    return tuple(tuple(o) if isinstance(o, list) else o for o in lr)
+
+_plain = dict(lr=_pairs, arch=arch_name) # what fields are made of what people give
 def _labels(k, v): label_names(v)
 def _colorizer(k, v): find_colorizer(v)
 
@@ -119,7 +133,7 @@ class Recipe:
     targets:str = _choice(None, 'majority', 'distribution', 'multi_target') # what `vote_targets` makes of the votes; None for one label
     vote_weight:float = _number(1., 'above 0, and 1 at the most') # share of the target that votes have; the label's is the rest
     colorize:str|Callable = _field(None, _colorizer) # name in `colorizers`, .onnx file or function; None for gray
-    size:int = _whole(None, 8) # side in pixels of the network's input; None for the data's or `arch`'s, 224 for files
+    size:int|tuple = _whole(None, 8) # side in pixels, or one for each stage; None for the data's or `arch`'s, 224 for files
     mode:str = _choice(None, 'L', 'RGB') # 'L' for gray, 'RGB' for colour; None for what the data is
     channels:int = _choice(None, 1, 3) # 1 or 3 channels of the network's input; None for those of `mode`
     stats:str = _choice('half', 'imagenet', 'data', 'none') # normalisation: 'imagenet', 'data', 'half' or 'none'
@@ -128,7 +142,7 @@ class Recipe:
     weighted_sampler:bool = _flag() # draw training images so that each class comes equally often
     mixup:float = _number(None, 'above 0') # alpha of MixUp: pairs of images and of their labels are blended
     cutmix:float = _number(None, 'above 0') # alpha of CutMix: a part of each image comes from another one
-    arch:str = _text('fer48') # name of the network
+    arch:str = _text('fer48') # name of the network, or the function that makes it
     pretrained:bool = _flag() # start from ImageNet's weights
     weights:str = _text() # which weights: 'imagenet', a name of torchvision's, or a file; None for what `pretrained` says
     head:tuple = _whole(None, 1) # sizes of the hidden layers of a plain head, () for none; None for the usual head
@@ -147,7 +161,7 @@ class Recipe:
     schedule:str = _choice('one_cycle', *schedules) # name in `schedules`
     schedule_args:dict = _of(dict, 'a dict') # further arguments of the schedule
     epochs:int|tuple = _whole(10, 1) # epochs of each stage
-    lr:float|tuple = _number(None, 'above 0') # largest learning rate of each stage; None for what `lr_find` suggests
+    lr:float|slice|tuple = _field(None, _rates) # largest learning rate of each stage; None for what `lr_find` suggests
     early_stop:int = _whole(None, 1) # epochs without a better accuracy after which a stage ends; None to train them all
     ema:float = _number(None, 'between 0 and 1') # decay of an exponential moving average of the weights; None for none
     tensorboard:bool = _flag() # log to the folder tensorboard of the run
@@ -157,7 +171,7 @@ class Recipe:
 
     def __post_init__(self):
         for o in fields(self):
-            v = plain(getattr(self, o.name))
+            v = plain(_plain.get(o.name, noop)(getattr(self, o.name)))
             if isinstance(v, dict): v = {str(k): o for k,o in v.items()} # as JSON has them
             elif isinstance(v, list) or o.type is tuple and v is not None: v = tuple(L(v))
             object.__setattr__(self, o.name, v)
@@ -168,6 +182,11 @@ def stages(self:Recipe)->list: # (epochs, lr) of each; a stage beyond the last `
     "List what is trained one after the other"
     lrs = L(self.lr) or [None]
     return [(n, lrs[min(i, len(lrs)-1)]) for i,n in enumerate(L(self.epochs))]
+
+@patch(as_prop=True)
+def net_size(self:Recipe)->int|None: # in pixels; None if the recipe leaves it open
+    "The side of the network's input, which is the size of the last stage"
+    return L(self.size)[-1] if self.size else None
 
 # %% ../nbs/21_recipes.ipynb #6a5bb40d
 @patch
@@ -196,10 +215,24 @@ def _check_json(r):
                            'give a number or a name') from None
 
 # %% ../nbs/21_recipes.ipynb #c572cb9a
-def _check_together(r):
-    "Raise for values that exclude each other"
+def _check_stages(r):
+    "Raise unless the rates and the sizes belong to the stages"
     rates,stages = len(L(r.lr)),len(L(r.epochs))
     if rates > max(1, stages): raise FERError(f'lr={r.lr!r} has {rates} stages and epochs={r.epochs!r} has {stages}')
+    if r.schedule == 'fine_tune' and any(isinstance(o, tuple) for o in L(r.lr)):
+        raise FERError("lr is a slice, and schedule='fine_tune' makes one of a number: give lr=1e-3 (and, if you like, "
+                       "schedule_args={'lr_mult': 100}), or take schedule='one_cycle'")
+    if not isinstance(r.size, tuple): return
+    if len(r.size) != stages:
+        raise FERError(f'size={r.size} has {len(r.size)} stages and epochs={r.epochs!r} has {stages}: '
+                       'give as many sizes as stages, or one number')
+    if list(r.size) != sorted(r.size):
+        raise FERError(f'size={r.size}: the images must not become smaller from stage to stage, since the network '
+                       f'takes those of the last one: size={tuple(sorted(r.size))}')
+
+def _check_together(r):
+    "Raise for values that exclude each other"
+    _check_stages(r)
     if r.mixup and r.cutmix:
         raise FERError('mixup and cutmix both change the pairs of a batch: leave out one of them')
     if r.freeze and r.schedule == 'fine_tune':

@@ -21,18 +21,19 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import cloudpickle
 import matplotlib.pyplot as plt
 import pandas as pd
 import safetensors.torch
 import torch
 from fastai.callback.training import GradientClip
 from fastai.vision.all import (IN_NOTEBOOK, CutMix, EarlyStoppingCallback, L, Learner, MixUp, delegates, patch,
-                               set_seed, valley)
+                               accuracy, mk_metric, set_seed, valley)
 
 from .audit import audit_fer
 from .bundle import Bundle
-from .callbacks import (EMA, Distill, FERLoss, KeepBest, NaNLossError, StopOnNaN, TensorBoard, VoteTargets,
-                                  class_prior, summary_writer, vote_targets)
+from .callbacks import (EMA, Distill, FERLoss, KeepBest, KeepZeros, NaNLossError, StopOnNaN, TensorBoard, TrainSize,
+                                  VoteTargets, class_prior, summary_writer, vote_targets)
 from .checkpoint import Checkpoint # and `Learner.checkpoints`
 from .colorize import colorize_fer, colorizer_identity, find_colorizer
 from .core import EMOTIONS8, FERError, atomic, check_name, locked, shorten, temporary, write_json
@@ -42,7 +43,7 @@ from .export import (check_formats, export_formats, load_fer_net, prune_fer, pru
 from .interpret import (FERInterpretation, fit_temperature, plot_losses, report_page, show_figure,
                                   write_report)
 from .loaders import class_weights, fer_dls, fer_preprocess
-from .models import fer_learner, fixed_size
+from .models import fer_learner, fixed_size, try_size
 from .page import Page
 from .read import read_fer
 from .recipes import Recipe, find_recipe, optimizers, recipes, schedules
@@ -57,6 +58,8 @@ def train_fer(
     overwrite=False, # delete the run that is in `out`
     lr_find=True, # show the plot of `lr_find` even if the recipe gives the learning rates
     cbs=None, # your own fastai callbacks
+    metrics=None, # your own metrics, besides the accuracy, which chooses the best epoch
+    loss_func=None, # your own loss; None for cross entropy with the recipe's `class_weights` and `label_smoothing`
     **kwargs # fields of the recipe to change
 )->Learner: # trained, with the weights of the best epoch
     "Train a classifier of facial expressions, score it, show where it is wrong, and save a model that runs anywhere"
@@ -67,10 +70,10 @@ def train_fer(
     if recipe is None: r = find_recipe(_unnamed(data, kwargs, out if resume else None), **kwargs)
     out = Path(out) if out else _default_out(r.name, resume or overwrite)
     r = fit_to_data(r, data, kwargs)
-    faces = colorize_fer(data, r.colorize, size=r.size) if r.colorize else data
-    learn = recipe_learner(faces, r, out, cbs)
+    faces = colorize_fer(data, r.colorize, size=r.net_size) if r.colorize else data
+    learn = recipe_learner(faces, r, out, cbs, metrics, loss_func)
     with locked(out/'.lock'):
-        run = Run.open(out, r, data, resume, overwrite)
+        run = Run.open(out, r, data, resume, overwrite, **_given(learn.metrics[1:], loss_func))
         print(faces)
         if IN_NOTEBOOK: learn.dls.show_batch(max_n=8, nrows=2)
         with run.interruptible():
@@ -133,9 +136,9 @@ def fit_to_data(
 # %% ../nbs/26_train.ipynb #c01c42b2
 def _net_size(recipe):
     fixed = fixed_size(recipe.arch)
-    if fixed and recipe.size not in (None, fixed):
+    if fixed and set(L(recipe.size)) - {fixed}:
         raise FERError(f'size={recipe.size}: {recipe.arch} takes images of {fixed} px only; leave size out')
-    return recipe.size or fixed
+    return recipe.net_size or fixed
 
 # %% ../nbs/26_train.ipynb #4603a16f
 def _with_input(r, start):
@@ -175,8 +178,55 @@ def _teacher(model, learn):
         raise FERError(f'teacher {b.name} sees faces in another way than the student: {shorten(", ".join(diff))}')
     return load_fer_net(b).net
 
+# %% ../nbs/26_train.ipynb #bc27a574
+_columns = 'epoch phase lr train_loss valid_loss train_accuracy time'.split() # of every history.csv
+
+def _name(f): return getattr(f, '__name__', type(f).__name__)
+def _given(metrics, loss_func): return {**({'metrics': [o.name for o in metrics]} if metrics else {}),
+                                        **({'loss_func': _name(loss_func)} if loss_func else {})}
+
+def _check_pickle(what, f):
+    "Raise a `FERError` if learner.pkl could not hold a function"
+    try: cloudpickle.dumps(f)
+    except Exception as e: # whatever the object raises
+        raise FERError(f'{what}={_name(f)} cannot be written to learner.pkl ({shorten(e, 80)}): '
+                       'give a function or a class that holds no open files, locks or generators') from e
+
+def _metrics(given):
+    "The accuracy and the metrics that were given"
+    if wrong := [o for o in L(given) if not (callable(o) or hasattr(o, 'accumulate'))]:
+        raise FERError(f'metrics={shorten(repr(wrong[0]), 60)}: give functions of predictions and targets, '
+                       "or fastai's metrics, such as F1Score(average='macro')")
+    metrics = L(mk_metric(o) for o in (accuracy, *L(given).filter(lambda o: o is not accuracy)))
+    names = [*_columns, *metrics.attrgot('name')]
+    if twice := [o for o in names if names.count(o) > 1]:
+        raise FERError(f'metrics: history.csv has one column {twice[0]!r}: give the metric another name')
+    for o in metrics[1:]: _check_pickle('metrics', o)
+    return list(metrics)
+
+# %% ../nbs/26_train.ipynb #dcc6a14c
+def _check_loss(learn, r):
+    "Raise a `FERError` unless the learner's own loss works on a batch, with what the recipe does to batches"
+    f,name = learn.loss_func,_name(learn.loss_func)
+    _check_pickle('loss_func', f)
+    if r.targets or r.logit_adjust:
+        raise FERError(f'loss_func={name} takes the place of the loss that targets and logit_adjust need: leave out '
+                       'loss_func, or these')
+    if (r.mixup or r.cutmix) and not getattr(f, 'y_int', False):
+        raise FERError(f'loss_func={name}: mixup and cutmix need one with fastai\'s `y_int` and `reduction`, '
+                       'such as FocalLossFlat(): give that, or leave out mixup and cutmix')
+    x,*y = (o.as_subclass(torch.Tensor) for o in learn.dls.train.one_batch()) # as in training
+    try: loss = f(learn.model.to(x.device).eval()(x), *y)
+    except (TypeError, ValueError, RuntimeError, IndexError, AttributeError) as e:
+        raise FERError(f'loss_func={name} fails for logits of shape ({len(x)}, {len(learn.dls.vocab)}) and labels of '
+                       f'shape ({len(x)},): {shorten(e)}') from e
+    if not (isinstance(loss, torch.Tensor) and loss.dim() == 0 and loss.requires_grad):
+        got = f'a tensor of shape {tuple(loss.shape)}' if isinstance(loss, torch.Tensor) else f'a {type(loss).__name__}'
+        raise FERError(f'loss_func={name} gives {got}: it must give one number for the batch, a tensor with a '
+                       'gradient, such as the mean of the losses')
+
 # %% ../nbs/26_train.ipynb #67d9e64b
-def _learner(dls, data, r, cbs):
+def _learner(dls, data, r, cbs, metrics, loss_func):
     "The learner before it gets any weights but ImageNet's"
     weights = torch.tensor(class_weights(data, r.class_weights), device=dls.device) if r.class_weights else None
     freeze = r.freeze or (None if r.schedule == 'fine_tune' else False)
@@ -184,15 +234,17 @@ def _learner(dls, data, r, cbs):
     prior = class_prior(data, targets) if r.logit_adjust else None
     loss = FERLoss(weights, r.label_smoothing, prior, r.logit_adjust, r.targets == 'multi_target')
     cbs = [*L(cbs), *([] if targets is None else [VoteTargets(targets)])]
-    return fer_learner(dls, r.arch, r.pretrained and not r.start, r.head, r.pool, freeze, loss_func=loss,
-                       weights=r.weights, opt_func=optimizers[r.opt], wd=r.wd, wd_bn_bias=r.wd_bn_bias,
-                       model_dir='checkpoint', cbs=cbs)
+    return fer_learner(dls, r.arch, r.pretrained and not r.start, r.head, r.pool, freeze, metrics=metrics,
+                       loss_func=loss_func or loss, weights=r.weights, opt_func=optimizers[r.opt], wd=r.wd,
+                       wd_bn_bias=r.wd_bn_bias, model_dir='checkpoint', cbs=cbs)
 
 def recipe_learner(
     data:FERData, # the faces
     recipe:Recipe, # what to make
     path='.', # where the learner saves
-    cbs=None # your own callbacks
+    cbs=None, # your own callbacks
+    metrics=None, # your own metrics, besides the accuracy
+    loss_func=None # your own loss; None for that of the recipe
 )->Learner: # with `pre`, its `Preprocess`, and the fastest precision of the device
     "Make the learner that a recipe describes"
     start = Bundle(recipe.start) if recipe.start else None
@@ -201,8 +253,11 @@ def recipe_learner(
     pre = fer_preprocess(data, _net_size(r), r.mode, r.channels, r.stats)
     drawn = class_weights(data) if r.weighted_sampler else None
     dls = fer_dls(data, pre, r.augment, r.bs, fast=bool(r.targets) or None, path=path, weights=drawn)
-    learn = _learner(dls, data, r, cbs)
+    learn = _learner(dls, data, r, cbs, _metrics(metrics), loss_func)
+    for o in L(r.size)[:-1]: try_size(learn.model, torch.zeros(1, learn.model_args['n_in'], o, o), r.arch)
+    if loss_func: _check_loss(learn, r)
     if start: _start_from(learn, start)
+    if start and start.config.get('pruned'): learn.add_cb(KeepZeros())
     if r.teachers: learn.add_cb(Distill([_teacher(o, learn) for o in r.teachers], r.distill))
     return learn.fast_precision()
 
@@ -365,7 +420,8 @@ def settings(self:Run)->dict: # name -> value
     "What must be the same when a run continues"
     data = self.info['data']
     recipe = {k: v for k,v in json.loads(json.dumps(self.recipe.to_dict())).items() if k != 'about'}
-    return {**recipe, 'the data': data['fingerprint'][:12], 'the colorizer': data.get('colorizer')}
+    given = {k: self.info.get(k) for k in ('metrics', 'loss_func')}
+    return {**recipe, **given, 'the data': data['fingerprint'][:12], 'the colorizer': data.get('colorizer')}
 
 @patch
 def _check_same(self:Run, new):
@@ -382,12 +438,15 @@ def fit_stage(
     learn:Learner, # what is trained
     recipe:Recipe, # its `schedule` and `schedule_args` are used
     epochs:int, # how many
-    lr:float # the largest learning rate
+    lr:float|tuple, # the largest learning rate; a pair for those of the first and of the last layers
+    size:int=None # side in pixels of the training images; None for the network's own
 ):
     "Train for one stage of a recipe"
     fit,args = schedules[recipe.schedule],recipe.schedule_args or {}
-    if recipe.schedule == 'plateau': learn.fit(epochs, lr, cbs=fit(**args))
-    else: fit(learn, epochs, lr, **args)
+    if isinstance(lr, (list, tuple)): lr = slice(*lr)
+    with learn.added_cbs(TrainSize(size) if size else []):
+        if recipe.schedule == 'plateau': learn.fit(epochs, lr, cbs=fit(**args))
+        else: fit(learn, epochs, lr, **args)
 
 # %% ../nbs/26_train.ipynb #2f9ddcad
 def _callbacks(r, metric, out):
@@ -409,8 +468,10 @@ def _reseed(learn, seed):
 @patch
 def _fit_stages(self:Run, learn, n_done):
     "Train all stages; `n_done()` tells how many epochs are complete"
+    r = self.recipe
+    sizes = r.size if isinstance(r.size, tuple) else itertools.repeat(None)
     try:
-        for (epochs,_),lr in zip(self.recipe.stages(), self.info['lr']): fit_stage(learn, self.recipe, epochs, lr)
+        for (epochs,_),lr,size in zip(r.stages(), self.info['lr'], sizes): fit_stage(learn, r, epochs, lr, size)
     except NaNLossError as e:
         n = n_done()
         if n: self._note(stopped=str(e))
@@ -449,6 +510,9 @@ def _choose_lr(self:Run, learn, lr_find):
     "Take the learning rates of the recipe, and the suggestion of `lr_find` for those that it leaves open"
     lrs = [lr for _,lr in self.recipe.stages()]
     found = suggest_lr(learn, file=self.path/'lr_find.png') if lr_find or None in lrs else None
+    if found and any(lrs):
+        own = ', '.join(dict.fromkeys(f'slice{lr}' if isinstance(lr, tuple) else f'{lr:.2g}' for lr in lrs if lr))
+        print(f'lr_find suggests lr={found:.2g}, and the recipe has lr={own}, which is used')
     self._note(lr=[lr or found for lr in lrs], lr_suggested=found)
 
 @patch
@@ -555,8 +619,10 @@ def _without_places(recipe):
 @patch
 def _save(self:Run, learn, temperature):
     "Write the bundle, the other formats and fastai's pickle"
-    meta = {'metrics': self.report, **{k: self.info[k] for k in ('data', 'lr', 'pruned') if k in self.info},
+    meta = {'metrics': self.report,
+            **{k: self.info[k] for k in ('data', 'lr', 'loss_func', 'pruned') if k in self.info},
             'recipe': _without_places(self.info['recipe'])}
     save_bundle(self.path/'model', learn, meta, temperature)
     export_formats(load_fer_net(self.path/'model'), self.path, learn.dls.vocab, self.recipe.exports or ())
+    for o in learn.metrics: o.reset() # or some of them keep the predictions
     with atomic(self.path/'learner.pkl') as tmp: learn.export(tmp.absolute())

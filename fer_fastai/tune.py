@@ -74,7 +74,7 @@ def tune_fer(
     with locked(out/'.lock'):
         search = Search.open(out, r, data, resume, overwrite, space=_as_text(domains), n_trials=n_trials,
                              metric=metric, asha=asha or {})
-        faces = colorize_fer(data, r.colorize, size=r.size) if r.colorize else data
+        faces = colorize_fer(data, r.colorize, size=r.net_size) if r.colorize else data
         with _running_ray(): results = search.fit(faces, domains, resources)
         return search.finish(results)
 

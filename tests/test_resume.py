@@ -24,7 +24,8 @@ cases = dict( # recipe, and the number of complete epochs after which the proces
     frozen=(Recipe('frozen', **tiny, schedule='fine_tune', schedule_args={'freeze_epochs': 3}, epochs=2), 1),
     unfrozen=(Recipe('unfrozen', **tiny, schedule='fine_tune', epochs=4), 3),
     plateau=(Recipe('plateau', **tiny, schedule='plateau', schedule_args={'patience': 1, 'min_delta': 10}, epochs=5, opt='sgd'), 3),
-    stages=(Recipe('stages', **{**tiny, 'lr': (1e-2, 1e-3)}, schedule='flat_cos', epochs=(2, 3), ema=0.9), 3))
+    stages=(Recipe('stages', **{**tiny, 'lr': (1e-2, 1e-3)}, schedule='flat_cos', epochs=(2, 3), ema=0.9), 3),
+    growing=(Recipe('growing', **{**tiny, 'lr': slice(1e-3, 1e-2)}, epochs=(2, 2), size=(32, 64)), 3))
 others = dict(
     again=Recipe('again', **{**tiny, 'lr': (1e-2, 1e-3)}, schedule='fine_tune', epochs=(1, 1)), # frozen, not, frozen, not
     stopped=Recipe('stopped', **{**tiny, 'lr': None}, schedule='constant', epochs=6, early_stop=1, mixup=.4, tensorboard=False),

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 import torch
 import torchvision
-from fastai.vision.all import Callback, CSVLogger, TerminateOnNaNCallback, load_learner
+from PIL import Image
+from fastai.vision.all import Callback, CSVLogger, F1Score, FocalLossFlat, TerminateOnNaNCallback, accuracy, load_learner
 
 from fer_fastai.colorize import tone
 from fer_fastai.bundle import Bundle
@@ -16,10 +17,10 @@ from fer_fastai.core import EMOTIONS, EMOTIONS8, FERError
 from fer_fastai.images import Preprocess
 from fer_fastai.data import FERData
 from fer_fastai.read import read_fer
-from fer_fastai.export import load_fer_learner, save_bundle
-from fer_fastai.interpret import with_temperature
+from fer_fastai.export import load_fer_learner, prune_fer, save_bundle
+from fer_fastai.interpret import FERInterpretation, with_temperature
 from fer_fastai.loaders import fer_dls
-from fer_fastai.models import fer_learner, fer_model
+from fer_fastai.models import fer48, fer_learner, fer_model
 from fer_fastai.recipes import find_recipe, optimizers, recipes
 from fer_fastai.train import Run, recipe_learner, train_fer
 
@@ -292,6 +293,125 @@ def test_callback_that_cannot_be_saved(logger, tmp_path):
         assert [type(o) for o in learn.cbs].count(CSVLogger) == 1
         assert len(pd.read_csv(tmp_path/'run'/'history.csv')) == 1
         assert CSVLogger not in [type(o) for o in load_learner(tmp_path/'run'/'learner.pkl').cbs]
+
+def top2(pred, y): return (pred.topk(2).indices == y[:,None]).any(1).float().mean()
+
+class Stop(Callback):
+    "Interrupt after the first epoch"
+    order = 96
+    def after_epoch(self): raise KeyboardInterrupt
+
+own = dict(start='fer48', epochs=2, lr=1e-3, bs=16, lr_find=False)
+
+def test_own_metrics_and_loss(tmp_path):
+    "Your metrics are columns of the history, the first of which stays accuracy; a run continues with them, and only with them"
+    kwargs = dict(own, arch=fer48, metrics=[accuracy, top2, F1Score(average='macro')], loss_func=FocalLossFlat(gamma=3))
+    learn = train_fer(few, out=tmp_path/'whole', **kwargs)
+    run = Run(tmp_path/'whole')
+    assert list(run.history)[:-2] == 'epoch phase lr train_loss valid_loss accuracy top2 f1_score'.split()
+    assert run.info['metrics'] == ['top2', 'f1_score'] and run.info['loss_func'] == 'FocalLossFlat'
+    loss,right,two,f1 = learn.validate()
+    probs,targs = learn.get_preds()
+    p = probs.gather(1, targs[:,None]).log()
+    assert np.isclose(loss, (-(1 - p.exp())**3*p).mean(), rtol=0.03) and two >= right and 0 < f1 <= 1
+    with pytest.raises(KeyboardInterrupt): train_fer(few, out=tmp_path/'part', cbs=Stop(), **kwargs)
+    for o in dict(metrics=top2), dict(loss_func=None):
+        with pytest.raises(FERError, match='cannot be resumed: '): train_fer(few, out=tmp_path/'part', resume=True, **{**kwargs, **o})
+    train_fer(few, out=tmp_path/'part', resume=True, **kwargs)
+    assert Run(tmp_path/'part').history.drop(columns='time').equals(run.history.drop(columns='time'))
+    saved = load_learner(tmp_path/'whole'/'learner.pkl')
+    assert type(saved.loss_func) is FocalLossFlat and [o.name for o in saved.metrics] == ['accuracy', 'top2', 'f1_score']
+    assert '`"FocalLossFlat"`' in (tmp_path/'whole'/'model'/'README.md').read_text()
+
+class Locked:
+    "A loss that no file can hold"
+    def __init__(self): self.lock = threading.Lock()
+    def __call__(self, pred, y): return torch.nn.functional.cross_entropy(pred, y)
+
+def test_own_loss_that_cannot_be_used(tmp_path):
+    for kwargs,message in ((dict(loss_func=Locked()), 'loss_func=Locked cannot be written to learner.pkl .cannot pickle'),
+                           (dict(metrics=Locked()), 'cannot be written to learner.pkl'),
+                           (dict(loss_func=torch.nn.CrossEntropyLoss(reduction='none')), r'gives a tensor of shape \(16,\)'),
+                           (dict(loss_func=torch.nn.MSELoss()), r'MSELoss fails for logits of shape \(16, 7\)'),
+                           (dict(loss_func=torch.nn.CrossEntropyLoss(), mixup=0.2), 'mixup and cutmix need one with'),
+                           (dict(loss_func=torch.nn.CrossEntropyLoss(), logit_adjust=1.), 'takes the place of the loss that targets and logit_adjust need')):
+        with pytest.raises(FERError, match=message): train_fer(few, out=tmp_path/'run', **own, **kwargs)
+    assert not (tmp_path/'run').exists()
+
+class Watch(Callback):
+    "Note the sizes of the images and the rates of the first and the last layers in each epoch"
+    order = 94
+    def __init__(self): self.rows = []
+    def before_epoch(self): self.rows.append({})
+    def before_batch(self): self.rows[-1][self.training] = self.x.shape[-1], self.opt.hypers[0]['lr'], self.opt.hypers[-1]['lr']
+
+def test_sizes_and_slices_of_the_stages(tmp_path):
+    "Each stage trains at its size and at the rates of its slice; validation and the exported model have the last size; a resumed run too"
+    kwargs = dict(start='fer48', epochs=(1, 2, 1), size=(32, 48, 64), schedule='constant', lr=(slice(1e-5, 1e-3), slice(1e-4)), bs=16, lr_find=False)
+    want = [(32, 1e-5, 1e-3), (48, 1e-5, 1e-4), (48, 1e-5, 1e-4), (64, 1e-5, 1e-4)]
+    class Stop2(Watch):
+        def after_epoch(self):
+            if len(self.rows) == 2: raise KeyboardInterrupt
+    stop,rest = Stop2(),Watch()
+    Stop2.order = 96
+    with pytest.raises(KeyboardInterrupt): train_fer(few, out=tmp_path, cbs=stop, **kwargs)
+    learn = train_fer(few, out=tmp_path, cbs=rest, resume=True, **kwargs)
+    seen = [o for o in stop.rows + rest.rows if True in o]
+    assert np.allclose([o[True] for o in seen], want) and {o[False][0] for o in seen} == {64}
+    assert learn.dls.one_batch()[0].shape[-1] == learn.pre.net_size == 64
+    config = Bundle(tmp_path).config
+    assert config['preprocess']['net_size'] == 64 and config['lr'] == [[1e-5, 1e-3], [None, 1e-4], [None, 1e-4]] == Run(tmp_path).info['lr']
+    assert Run(tmp_path).recipe.lr == ((1e-5, 1e-3), (None, 1e-4)) and '[[1e-05, 0.001], [null, 0.0001], [null, 0.0001]]' in Bundle(tmp_path).card
+
+def test_pruned_start_stays_pruned(tmp_path):
+    "A run that starts from a pruned model keeps its zeros, and so does a run that starts from that one"
+    share = lambda net: [(o == 0).float().mean().item() for o in net.parameters() if o.dim() > 1]
+    learn = load_fer_learner('fer48', fer_dls(few, Bundle('fer48').pre, bs=16))
+    learn.model = prune_fer(learn.model, .5)
+    save_bundle(tmp_path/'pruned', learn, dict(pruned=dict(amount=.5)))
+    for start,out in ('pruned', 'first'), ('first', 'second'):
+        before = load_fer_learner(tmp_path/start).model.state_dict()
+        net = train_fer(few, out=tmp_path/out, **{**own, 'start': str(tmp_path/start)}).model
+        assert np.allclose(share(net), .5, atol=.01) and any(not torch.equal(v, before[k]) for k,v in net.state_dict().items())
+
+@pytest.mark.parametrize('photos', [False, True])
+def test_image_classifier_cleaner(photos, tmp_path, monkeypatch):
+    "fastai's widget shows the files of a folder with the largest losses, and what is chosen there can be done to the files"
+    pytest.importorskip('ipywidgets')
+    from fastai.vision.widgets import ImageClassifierCleaner
+    monkeypatch.setattr('builtins.display', lambda _: None, raising=False) # which a notebook has
+    few.to_folder(tmp_path/'faces')
+    for o in tmp_path.rglob('*.png') if photos else (): Image.open(o).convert('RGB').resize((90, 90)).save(o)
+    data = read_fer(tmp_path/'faces')
+    assert photos == (data.images is None)
+    learn = load_fer_learner('fer48', fer_dls(data, Bundle('fer48').pre, bs=16))
+    found = FERInterpretation.from_learner(learn)
+    assert found.rows.tolist() == data.idxs('valid').tolist() # a report still finds its rows
+    cleaner = ImageClassifierCleaner(learn, max_n=3)
+    cleaner.dd_ds.value,cleaner.dd_cats.value = 'Valid','happy'
+    happy = np.flatnonzero(found.targs == data.vocab.index('happy'))
+    worst = happy[np.argsort(-found.losses[happy])[:3]]
+    assert cleaner.fns == [tmp_path/'faces'/data.df.name[found.rows[o]] for o in worst]
+    assert {o.parent for o in cleaner.fns} == {tmp_path/'faces'/'valid'/'happy'}
+    for i,choice in enumerate(['<Delete>', 'sad']): cleaner.iw.widget.children[i].children[1].value = choice
+    for i in cleaner.delete(): cleaner.fns[i].unlink()
+    for i,label in cleaner.change(): shutil.move(cleaner.fns[i], tmp_path/'faces'/'valid'/label)
+    a,b = (o.counts().loc['valid'] for o in (data, read_fer(tmp_path/'faces')))
+    assert (b - a)[['happy', 'sad', 'total']].tolist() == [-2, 1, -1]
+
+def test_sizes_and_arch_that_cannot_be_used(tmp_path):
+    for kwargs,message in ((dict(arch='cnn6', size=(32, 48)), 'cnn6 does not take images of 32 px'),
+                           (dict(arch='vit_tiny_patch16_224', size=(96, 224), channels=3), 'takes images of 224 px only; leave size out'),
+                           (dict(arch=lambda: None), 'is no network that we know by name')):
+        with pytest.raises(FERError, match=message): train_fer(few, out=tmp_path/'run', epochs=(1, 1), bs=16, **kwargs)
+    assert not (tmp_path/'run').exists()
+
+def test_suggested_rate_is_shown_and_not_used(tmp_path, capsys):
+    r = find_recipe('fer48', start='fer48', epochs=1, lr=1e-3, bs=16)
+    run = Run.open(tmp_path, r, few).fit(recipe_learner(few, r, tmp_path))
+    found = run.info['lr_suggested']
+    assert f'lr_find suggests lr={found:.2g}, and the recipe has lr=0.001, which is used' in capsys.readouterr().out
+    assert run.info['lr'] == [1e-3] and found != 1e-3 and run.history.lr.max() < 1e-3
 
 def test_rates_of_plateau(tmp_path):
     train_fer(few, out=tmp_path/'run', schedule='plateau', schedule_args=dict(patience=1, min_delta=10.), **(short | dict(epochs=4)))
