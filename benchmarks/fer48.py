@@ -41,7 +41,7 @@ def train(data, runs, name, **kwargs):
     if (out/'model').exists(): return
     if 'start' in kwargs: kwargs['start'] = runs/kwargs['start']
     if 'teachers' in kwargs: kwargs.update(teachers=[runs/o for o in kwargs['teachers']], distill=0.5)
-    train_fer(data, out=out, lr_find=False, resume=(out/'run.json').exists(), **kwargs)
+    train_fer(data, out=out, lr_find=False, resume=(out/'run.json').exists(), **{'recipe': 'fer48', **kwargs})
 
 def bundle(data, run, folder):
     "Make the small bundle of a finished run, and score it"
