@@ -88,6 +88,7 @@ def _unless_saved(data): return data if get_spawning_popen() else None # is a pr
 
 class FaceFile(type(Path())):
     "The file of a row of `data`, for what works on files, such as fastai's `ImageClassifierCleaner`"
+    data = row = None # of a copy in another process, and of folders and new names, which are opened by their path
     def of(self, data, row):
         "Remember the row"
         self.data,self.row = data,row
@@ -107,7 +108,7 @@ class GetFace(Transform):
         pre:Preprocess # mode and size of the image
     ): self.data,self.pre = data,pre
     def _open(self, x):
-        if isinstance(x, FaceFile) and x.data is self.data: x = x.row
+        if isinstance(x, FaceFile) and x.row is not None and x.data is self.data: x = x.row
         if isinstance(x, (int, np.integer)):
             if self.data is not None: return self.data.image(x)
             raise FERError(f'row {x}: an exported learner has no images: give it a file or a picture')
@@ -241,8 +242,8 @@ def _why_slow(data, pre, kwargs):
 def _files(data):
     "The file of each row, None if the data does not come from files"
     if data.images is None: return data.paths
-    names = data.df.name
-    if Path(data.source).is_dir() and Path(data.source, names[0]).is_file(): return [f'{data.source}/{o}' for o in names]
+    if Path(data.source).is_dir() and Path(data.source, data.df.name[0]).is_file():
+        return [f'{data.source}/{o}' for o in data.df.name]
 
 def _name_files(dls, data):
     "Let the items of the loaders be files, as those of fastai's own; the labels still come from rows"

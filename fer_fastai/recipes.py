@@ -133,7 +133,7 @@ class Recipe:
     targets:str = _choice(None, 'majority', 'distribution', 'multi_target') # what `vote_targets` makes of the votes; None for one label
     vote_weight:float = _number(1., 'above 0, and 1 at the most') # share of the target that votes have; the label's is the rest
     colorize:str|Callable = _field(None, _colorizer) # name in `colorizers`, .onnx file or function; None for gray
-    size:int|tuple = _whole(None, 8) # side in pixels, or one for each stage; None for the data's or `arch`'s, 224 for files
+    size:int|tuple = _whole(None, 8) # side in pixels, or one a stage; None for the data's or `arch`'s, 224 for files
     mode:str = _choice(None, 'L', 'RGB') # 'L' for gray, 'RGB' for colour; None for what the data is
     channels:int = _choice(None, 1, 3) # 1 or 3 channels of the network's input; None for those of `mode`
     stats:str = _choice('half', 'imagenet', 'data', 'none') # normalisation: 'imagenet', 'data', 'half' or 'none'
