@@ -1,11 +1,11 @@
 """Train a classifier of facial expressions with one call, and find everything about it in one folder
 
-Give `train_fer` faces with their emotions: the CSV of FER2013, a folder, an archive or a DataFrame. You get a trained network, its scores, and a folder with everything about it. Here we use the drawn faces that come with the package. The training begins with the network that ships, and not with random weights, so a few epochs are enough.
+Give `train_fer` faces with their emotions: the CSV of FER2013, a folder, an archive or a DataFrame. You get a trained network, its scores, and a folder with everything about it. Here we use the drawn faces that come with the package. `start='fer48'` begins with the network that ships, and not with random weights, so three epochs are enough.
 
 ```python
 from fer_fastai.all import *
 
-learn = train_fer('sample', epochs=3)
+learn = train_fer('sample', 'fer48', start='fer48', epochs=3)
 ```
 
 Docs: https://fer-fastai.github.io/fer_fastai/train.html.md"""
