@@ -105,7 +105,7 @@ def _given(**kwargs):
 @call_parse(pos=['source'])
 def fer_train(
     source:str='sample', # pixel CSV, folder of images, archive of either, or 'sample'
-    recipe:str='fer48', # name of the recipe
+    recipe:str=None, # name of the recipe; if left out, fer48 for FER2013 and transfer for other data
     epochs:str=None, # epochs, one number for each stage
     lr:str=None, # largest learning rate, one number for each stage
     arch:str=None, # name of a network of torchvision, timm or ours

@@ -281,6 +281,8 @@ _fer48 = Recipe('fer48', 'our own: a residual network at 48 px, from scratch', a
                 label_smoothing=0.1, wd=0.05, epochs=45, lr=5e-3)
 _large = replace(_fer48, name='fer48_large', about='the larger network of the same kind, to learn from',
                  arch='fer48_large', epochs=50, lr=4e-3)
+_transfer = replace(_fer48, name='transfer', about='our network that ships, fine-tuned on your own data', start='fer48',
+                    schedule='fine_tune', schedule_args={'lr_mult': 2}, epochs=8, lr=1e-2)
 
 # %% ../nbs/21_recipes.ipynb #e65cf3b6
 _world = {'aug_transforms': {'max_rotate': 40, 'min_zoom': 0.8, 'max_zoom': 1.2, 'max_warp': 0.1, 'max_lighting': 0.3},
@@ -331,7 +333,7 @@ _affectnet = Recipe('affectnet', 'ResNet-152 on eight emotions, for a phone', la
                     schedule='plateau', epochs=100, lr=1e-4,
                     schedule_args={'monitor': 'valid_loss', 'factor': 10, 'patience': 6},
                     tensorboard=True, prune=0.2, exports=('torchscript', 'coreml'))
-recipes = {o.name: o for o in (_fer48, _large, _plus, *_fastai, _resnet50, _cnn6, _effnet, _resnet18, _affectnet)}
+recipes = {o.name: o for o in (_fer48, _large, _plus, _transfer, *_fastai, _resnet50, _cnn6, _effnet, _resnet18, _affectnet)}
 
 # %% ../nbs/21_recipes.ipynb #1f09ebb1
 @delegates(Recipe, but=['name', 'about'])

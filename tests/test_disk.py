@@ -144,7 +144,7 @@ def test_audit(disk, csv):
 def test_train(disk, tmp_path, csv):
     "FER_DISKS=1 takes ten sizes, up to a disk that is large enough; the others end in `run.json`, in `lr_find` and in the second checkpoint"
     slow = 'FER_DISKS' in os.environ
-    out,how = disk.path/'run',dict(epochs='2', bs=16, lr='1e-3')
+    out,how = disk.path/'run',dict(recipe='fer48', epochs='2', bs=16, lr='1e-3')
     if slow: assert disk.run('fer_train', csv, out=str(tmp_path/'whole'), **how)[0] == 0
     for size in np.linspace(1, 126_000_000, 10) if slow else (1, 6_000_000, 56_000_000):
         disk.resize(1 << 28)

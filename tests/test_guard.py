@@ -316,7 +316,7 @@ home = watched + """
 from skimage.data import astronaut
 from fer_fastai.all import *
 data = read_fer('sample').sample(.1)
-train_fer(data, start='fer48', epochs=1, bs=16, lr_find=False, out='run')
+train_fer(data, epochs=1, bs=16, lr_find=False, out='run')
 print(FER()(astronaut()), FER('run')(astronaut()))
 print('finished')
 """

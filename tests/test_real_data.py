@@ -42,7 +42,7 @@ def test_votes():
 def test_it_learns(tmp_path):
     "A few epochs on a fifth of three emotions are better than calling every face happy, which is right for 46 %"
     data = read_fer(source, emotions=['happy', 'sad', 'surprise']).sample(0.2)
-    train_fer(data, epochs=4, augment={'flip': {}}, lr_find=False, out=tmp_path/'run')
+    train_fer(data, 'fer48', epochs=4, augment={'flip': {}}, lr_find=False, out=tmp_path/'run')
     assert pd.read_csv(tmp_path/'run'/'history.csv').accuracy.max() > 0.6
 
 def scored(fer, data, split='valid'):

@@ -181,7 +181,7 @@ def test_two_callbacks_of_one_name(tmp_path, monkeypatch):
     assert len(fit(recipe, tmp_path, monkeypatch, False, [mine()], resume=True)[1]) == 4
 
 def test_command_line_killed_and_resumed(tmp_path):
-    cmd = [Path(sys.executable).parent/'fer_train', 'sample', '--epochs', '3', '--emotions', 'happy,sad', '--out']
+    cmd = [Path(sys.executable).parent/'fer_train', 'sample', '--recipe', 'fer48', '--epochs', '3', '--emotions', 'happy,sad', '--out']
     run = lambda out, *more: subprocess.Popen([*cmd, out, *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     whole,broken = tmp_path/'whole',tmp_path/'broken'
     reference,killed = run(whole),run(broken)

@@ -1,5 +1,6 @@
 "`train_fer`: each recipe trains, a run's files can be used, and a user's mistake ends in a message before anything is written"
 import json, re, shutil, subprocess, sys, threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from fer_fastai.interpret import FERInterpretation, with_temperature
 from fer_fastai.loaders import fer_dls
 from fer_fastai.models import fer48, fer_learner, fer_model
 from fer_fastai.recipes import find_recipe, optimizers, recipes
+from fer_fastai.sample import draw_face
 from fer_fastai.train import Run, recipe_learner, train_fer
 
 few = read_fer('sample').sample(0.06)
@@ -63,7 +65,7 @@ facts = dict(
 hypers = dict(fastai_adam=dict(mom=0.9, sqr_mom=0.99, eps=1e-5, wd=0.01), fastai_sgd=dict(mom=0., wd=0.), sgd=dict(mom=0.9, wd=0.),
               adam=dict(mom=0.9, sqr_mom=0.999, eps=1e-8, wd=0.), adamw=dict(mom=0.9, sqr_mom=0.999, eps=1e-8, wd=1e-5))
 
-@pytest.mark.parametrize('name', [o for o in recipes if not o.startswith('fer48')])
+@pytest.mark.parametrize('name', [o for o in recipes if not o.startswith('fer48') and o != 'transfer'])
 def test_recipe_is_that_of_its_source(name):
     "Fields, input, network and optimizer, as the author's code or write-up has them"
     own,stages,n_body,head = facts[name]
@@ -108,7 +110,7 @@ def test_weights_of_the_sources():
 def test_files_of_a_run(tmp_path):
     "fastai's pickle, the bundle as a Learner and its ONNX network all say what the report says, and a finished run can be resumed"
     out = tmp_path/'run'
-    train_fer(few, out=out, epochs=2)
+    train_fer(few, 'fer48', out, epochs=2)
     report = json.loads((out/'report.json').read_text())['test']
     rows = few.idxs('test')
     config = json.loads((out/'model'/'config.json').read_text())
@@ -118,11 +120,11 @@ def test_files_of_a_run(tmp_path):
     for learn in load_learner(out/'learner.pkl'), load_fer_learner(out/'model'):
         said = np.stack([learn.predict(few.image(i))[2] for i in rows[:4]])
         assert np.allclose(with_temperature(said, config['temperature']), probs[:4], atol=1e-3) # the bundle is calibrated, the Learner is not
-    again = train_fer(few, out=out, epochs=2, resume=True)
+    again = train_fer(few, 'fer48', out, epochs=2, resume=True)
     assert json.loads((out/'report.json').read_text())['test'] == report
     assert len(pd.read_csv(out/'history.csv')) == 2 and again.dls.vocab == config['labels']
 
-short = dict(epochs=1, lr=1e-3, bs=16, lr_find=False)
+short = dict(recipe='fer48', epochs=1, lr=1e-3, bs=16, lr_find=False)
 
 def test_scores_of_another_protocol_say_so(tmp_path, capsys):
     "Also where the recipe leaves it to the data"
@@ -188,7 +190,7 @@ def test_ten_training_faces(recipe, tmp_path):
 
 def test_batches_that_cannot_be(tmp_path):
     for bs,message in {11: 'bs=11: a batch must hold 1 to 10 images', 1: 'bs=1: fer48 has batch norms'}.items():
-        with pytest.raises(FERError, match=message): train_fer(few_faces(10), out=tmp_path/'run', bs=bs)
+        with pytest.raises(FERError, match=message): train_fer(few_faces(10), 'fer48', tmp_path/'run', bs=bs)
         assert not (tmp_path/'run').exists()
     with pytest.raises(FERError, match='resnet18 has batch norms.* bs=2 or more'):
         train_fer(few_faces(10), 'resnet18', tmp_path/'run', bs=1, pretrained=False)
@@ -233,8 +235,8 @@ def test_mistake(name, tmp_path):
 
 def test_weights_that_explode(tmp_path):
     text = r'^the loss is (nan|inf) in epoch 0, batch \d+, at a learning rate of \S+e\+\d\d: train again with a smaller rate, such as 0.001, and overwrite=True$'
-    with pytest.raises(FERError, match=text): train_fer(few, opt='sgd', lr=1e30, epochs=1, bs=16, lr_find=False, out=tmp_path/'run')
-    train_fer(few, opt='sgd', lr=1e-3, epochs=1, bs=16, lr_find=False, out=tmp_path/'run', overwrite=True)
+    with pytest.raises(FERError, match=text): train_fer(few, 'fer48', opt='sgd', lr=1e30, epochs=1, bs=16, lr_find=False, out=tmp_path/'run')
+    train_fer(few, 'fer48', opt='sgd', lr=1e-3, epochs=1, bs=16, lr_find=False, out=tmp_path/'run', overwrite=True)
 
 class Break(Callback):
     "Spoil one batch of the training, or all weights after the training batches of an epoch"
@@ -248,7 +250,7 @@ class Break(Callback):
 @pytest.mark.parametrize('at', [dict(batch=2), dict(batch=0, value=float('inf')), {}], ids=['nan', 'inf', 'valid'])
 def test_loss_that_is_no_number(at, tmp_path):
     "The run stops there, keeps the best epoch before, and finishes with it"
-    out,kwargs = tmp_path/'run',dict(epochs=4, lr=1e-3, bs=16, lr_find=False)
+    out,kwargs = tmp_path/'run',dict(recipe='fer48', epochs=4, lr=1e-3, bs=16, lr_find=False)
     where = f'epoch 2, batch {at["batch"]}' if at else 'the validation of epoch 2'
     with pytest.raises(FERError) as e: train_fer(few, out=out, cbs=Break(2, **at), **kwargs)
     text = f'the loss is {at.get("value", "nan")} in {where}, at a learning rate of RATE: train again with a smaller rate, such as RATE, and overwrite=True; or finish with the best of 2 epochs, with resume=True'
@@ -283,7 +285,7 @@ def test_out_of_memory(bs, advice, tmp_path):
 
 def test_stopped_in_the_first_epoch(tmp_path):
     with pytest.raises(FERError, match='stopped before its first epoch was complete; is lr=.* too large'):
-        train_fer(few, opt='sgd', lr=1e30, epochs=1, bs=16, lr_find=False, out=tmp_path/'run', cbs=TerminateOnNaNCallback())
+        train_fer(few, 'fer48', opt='sgd', lr=1e30, epochs=1, bs=16, lr_find=False, out=tmp_path/'run', cbs=TerminateOnNaNCallback())
 
 @pytest.mark.parametrize('logger', [CSVLogger, CSVLogger()])
 def test_callback_that_cannot_be_saved(logger, tmp_path):
@@ -301,7 +303,7 @@ class Stop(Callback):
     order = 96
     def after_epoch(self): raise KeyboardInterrupt
 
-own = dict(start='fer48', epochs=2, lr=1e-3, bs=16, lr_find=False)
+own = dict(recipe='fer48', start='fer48', epochs=2, lr=1e-3, bs=16, lr_find=False)
 
 def test_own_metrics_and_loss(tmp_path):
     "Your metrics are columns of the history, the first of which stays accuracy; a run continues with them, and only with them"
@@ -347,7 +349,7 @@ class Watch(Callback):
 
 def test_sizes_and_slices_of_the_stages(tmp_path):
     "Each stage trains at its size and at the rates of its slice; validation and the exported model have the last size; a resumed run too"
-    kwargs = dict(start='fer48', epochs=(1, 2, 1), size=(32, 48, 64), schedule='constant', lr=(slice(1e-5, 1e-3), slice(1e-4)), bs=16, lr_find=False)
+    kwargs = dict(recipe='fer48', start='fer48', epochs=(1, 2, 1), size=(32, 48, 64), schedule='constant', lr=(slice(1e-5, 1e-3), slice(1e-4)), bs=16, lr_find=False)
     want = [(32, 1e-5, 1e-3), (48, 1e-5, 1e-4), (48, 1e-5, 1e-4), (64, 1e-5, 1e-4)]
     class Stop2(Watch):
         def after_epoch(self):
@@ -398,6 +400,48 @@ def test_image_classifier_cleaner(photos, tmp_path, monkeypatch):
     for i,label in cleaner.change(): shutil.move(cleaner.fns[i], tmp_path/'faces'/'valid'/label)
     a,b = (o.counts().loc['valid'] for o in (data, read_fer(tmp_path/'faces')))
     assert (b - a)[['happy', 'sad', 'total']].tolist() == [-2, 1, -1]
+
+def write_faces(folder, n, seed):
+    "Drawn faces as colour files of three sizes, in folders whose names are no emotions"
+    for i,(name,emotion) in enumerate(dict(tired='sad', awake='surprise', joking='happy').items()):
+        (folder/name).mkdir(parents=True)
+        for j in range(n): draw_face(emotion, seed + 1000*i + j, size=(64, 112, 180)[j%3], mode='RGB').save(folder/name/f'{j}.png')
+
+def test_transfer_learns_own_classes(tmp_path, capsys):
+    "From 20 colour files of each class, of several sizes; chance is 33 %, and from random weights it stays there"
+    write_faces(tmp_path/'faces', 20, 5000)
+    write_faces(tmp_path/'new', 30, 100)
+    names = ['tired', 'awake', 'joking']
+    learn = train_fer(tmp_path/'faces', emotions=names, out=tmp_path/'run', lr_find=False)
+    assert 'no recipe is named, so it is transfer, ' in capsys.readouterr().out
+    assert Run(tmp_path/'run').recipe.name == 'transfer' and len(Run(tmp_path/'run').history) == 9
+    bundle = Bundle(tmp_path/'run')
+    assert bundle.labels == names and (bundle.pre.mode, bundle.pre.size, bundle.pre.net_size) == ('L', 48, None)
+    probs,targs = learn.get_preds(dl=learn.dls.test_dl(sorted((tmp_path/'new').rglob('*.png')), with_labels=True))
+    assert (probs.argmax(1) == targs).float().mean() > 0.75
+
+class Never(Callback):
+    "Interrupt before the first epoch"
+    def before_fit(self): raise KeyboardInterrupt
+
+def test_recipe_is_chosen_for_the_data(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    rows = pd.DataFrame(dict(emotion=np.resize(EMOTIONS, 10_000), split=['train']*9_000 + ['valid']*1_000, name=''))
+    like = FERData(rows, np.random.default_rng(0).integers(0, 256, (10_000, 48, 48), np.uint8), vocab=EMOTIONS)
+    for source,name in ('sample', 'transfer'), (like, 'fer48'):
+        with pytest.raises(KeyboardInterrupt): train_fer(source, lr_find=False, cbs=Never())
+        assert f'no recipe is named, so it is {name}, ' in capsys.readouterr().out
+        assert Run(f'runs/{name}').recipe == replace(recipes[name], bs=Run(f'runs/{name}').recipe.bs)
+
+@pytest.mark.parametrize('first,out', [({}, None), (dict(recipe='fer48'), 'run')])
+def test_resumed_without_naming_the_recipe(first, out, tmp_path, monkeypatch, capsys):
+    "In the usual folder it is found again, and in a folder that you name, the recipe is that of its run"
+    monkeypatch.chdir(tmp_path)
+    kwargs = dict(epochs=2, bs=16, lr_find=False, out=out)
+    with pytest.raises(KeyboardInterrupt): train_fer(few, cbs=Stop(), **first, **kwargs)
+    train_fer(few, resume=True, **kwargs)
+    run = Run(out or 'runs/transfer')
+    assert run.finished and (run.recipe.name, len(run.history)) == (('fer48', 2) if first else ('transfer', 3))
 
 def test_sizes_and_arch_that_cannot_be_used(tmp_path):
     for kwargs,message in ((dict(arch='cnn6', size=(32, 48)), 'cnn6 does not take images of 32 px'),
