@@ -130,8 +130,8 @@ class Recipe:
     labels:str|tuple|dict = _field(None, _labels) # what labels mean, as `label_names` takes it; None for FER2013's
     groups:str|Callable = _of((str, Callable), 'text or a function') # what stays together: column, regex or function
     votes:str = _text() # file with the votes of FER+'s annotators; None for the labels of the data
-    targets:str = _choice(None, 'majority', 'distribution', 'multi_target') # what `vote_targets` makes of the votes; None for one label
-    vote_weight:float = _number(1., 'above 0, and 1 at the most') # share of the target that votes have; the label's is the rest
+    targets:str = _choice(None, 'majority', 'distribution', 'multi_target') # rule of `vote_targets`; None for labels
+    vote_weight:float = _number(1., 'above 0, and 1 at the most') # share of the votes in the target; the rest is the label's
     colorize:str|Callable = _field(None, _colorizer) # name in `colorizers`, .onnx file or function; None for gray
     size:int|tuple = _whole(None, 8) # side in pixels, or one a stage; None for the data's or `arch`'s, 224 for files
     mode:str = _choice(None, 'L', 'RGB') # 'L' for gray, 'RGB' for colour; None for what the data is
@@ -151,7 +151,7 @@ class Recipe:
     start:str = _field(None, _model) # a trained model of the same `arch` to start from, as `Bundle` takes it
     class_weights:str|dict = _field(None, _weights) # in the loss: 'frequency', or emotion to weight; None for equal
     label_smoothing:float = _number(0., 'from 0 to below 1') # share of the target that is spread over all classes
-    logit_adjust:float = _number(None, 'above 0') # makes up for rare classes in the loss, 1 in full; None for not at all
+    logit_adjust:float = _number(None, 'above 0') # how far the loss makes up for rare classes, 1 in full; None for not
     opt:str = _choice(*optimizers) # name in `optimizers`
     wd:float = _number(None, 'of at least 0') # weight decay; None for the optimizer's default
     wd_bn_bias:bool = _flag() # weight decay for batch norms and biases, too, as in PyTorch
@@ -286,8 +286,8 @@ _transfer = replace(_fer48, name='transfer', about='our network that ships, fine
 
 # %% ../nbs/21_recipes.ipynb #e65cf3b6
 _world = {'aug_transforms': {'max_rotate': 40, 'min_zoom': 0.8, 'max_zoom': 1.2, 'max_warp': 0.1, 'max_lighting': 0.3},
-          'shift': {}, 'erase': {}, 'border': {'p': 0.3}, 'blur': {}, 'low_res': {}, 'noise': {}, 'pale': {}, 'gamma': {},
-          'jpeg': {'min_quality': 10}}
+          'shift': {}, 'erase': {}, 'border': {'p': 0.3}, 'blur': {}, 'low_res': {}, 'noise': {}, 'pale': {},
+          'gamma': {}, 'jpeg': {'min_quality': 10}}
 _plus = replace(_fer48, name='ferplus48', about='fer48 on the votes of ten people, and on worse pictures',
                 emotions=EMOTIONS, targets='distribution', augment=_world, label_smoothing=0., logit_adjust=0.5)
 
@@ -333,7 +333,8 @@ _affectnet = Recipe('affectnet', 'ResNet-152 on eight emotions, for a phone', la
                     schedule='plateau', epochs=100, lr=1e-4,
                     schedule_args={'monitor': 'valid_loss', 'factor': 10, 'patience': 6},
                     tensorboard=True, prune=0.2, exports=('torchscript', 'coreml'))
-recipes = {o.name: o for o in (_fer48, _large, _plus, _transfer, *_fastai, _resnet50, _cnn6, _effnet, _resnet18, _affectnet)}
+_all = _fer48, _large, _plus, _transfer, *_fastai, _resnet50, _cnn6, _effnet, _resnet18, _affectnet
+recipes = {o.name: o for o in _all}
 
 # %% ../nbs/21_recipes.ipynb #1f09ebb1
 @delegates(Recipe, but=['name', 'about'])
