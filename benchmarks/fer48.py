@@ -36,7 +36,7 @@ chain = dict(
     large=dict(recipe='fer48_large', teachers=['student'], epochs=50, seed=3),
     large2=dict(recipe='fer48_large', start='large', teachers=['large', 'student'], epochs=34, lr=2.5e-3, seed=4),
     student2=dict(recipe='fer48', start='student', teachers=['large2', 'student'], epochs=34, lr=3e-3, seed=5),
-    large3=dict(recipe='fer48_large', teachers=['student2'], epochs=50, seed=3),
+    large3=dict(recipe='fer48_large', start='large2', teachers=['large2', 'student'], epochs=30, lr=2.5e-3, seed=6),
     plus=dict(recipe='ferplus48', augment=mild, start='student2', epochs=24, lr=3e-3, seed=11),
     plus2=dict(recipe='ferplus48', start='plus', epochs=12, lr=2e-3, seed=12))
 kept = dict(fer48=('student2', 'FER2013'), ferplus48=('plus2', 'majority of FER+')) # run and truth of each bundle
