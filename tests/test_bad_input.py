@@ -379,7 +379,7 @@ def edges():
     from fer_fastai.train import train_fer
     from fer_fastai.video import Tracker, fer_video, read_video, watch
     img, data, clip = np.zeros((48, 48), np.uint8), read_fer(pd.DataFrame(dict(emotion=np.arange(42)%7, pixels=list(faces)))), 'nowhere.mp4'
-    numbers = [k for k, o in Recipe.__dataclass_fields__.items() if o.type in ('int', 'float') or o.type in (int, float, int|tuple, float|tuple)]
+    numbers = [k for k, o in Recipe.__dataclass_fields__.items() if o.type in ('int', 'float') or o.type in (int, float, int|tuple, float|tuple, float|slice|tuple)]
     assert {'lr', 'epochs', 'wd', 'ema', 'grad_clip', 'bs', 'seed', 'size', 'valid_pct'} <= set(numbers)
     for k in numbers: yield k, lambda v, k=k: train_fer('sample', **{k: v})
     yield 'happy', lambda v: train_fer('sample', class_weights=dict(happy=v))

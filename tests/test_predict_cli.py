@@ -314,7 +314,7 @@ def test_ray(thousand, tmp_path, monkeypatch):
     try:
         with pytest.raises(FERError, match='there is no such model'): predict_ray(files, tmp_path/'out', model=tmp_path/'none')
         monkeypatch.chdir(Path(fer_fastai.__file__).parent) # where the workers are not
-        assert predict_ray(files, tmp_path/'out', 'pretrained/fer48', faces='crop') == tmp_path/'out'
+        assert predict_ray(files, tmp_path/'out', 'pretrained/ferplus48', faces='crop') == tmp_path/'out'
         with pytest.raises(FERError, match='is there already'): predict_ray(files, tmp_path/'out')
     finally: ray.shutdown()
     assert len(list((tmp_path/'out').glob('*.parquet'))) > 1 and [o.name for o in tmp_path.iterdir()] == ['out']
