@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fer_fastai.predict import FER
 from fer_fastai.sample import draw_face
 from fer_fastai.video import _frames, _silently, fer_video, read_video
 
