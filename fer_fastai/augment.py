@@ -28,7 +28,7 @@ from fastai.vision.all import (AffineCoordTfm, Brightness, Contrast, Flip, L, Ra
                                Transform, Warp, Zoom, affine_mat, aug_transforms, mask_tensor, setup_aug_tfms)
 from torchvision.transforms import v2
 
-from .core import FERError, check_name
+from .core import FERError, check_name, check_number, check_whole
 
 # %% ../nbs/14_augment.ipynb #54f5b39c
 def _shift_mat(x, max_shift, p):
@@ -91,12 +91,13 @@ class Blur(Degrade):
     def __init__(self,
         max_sigma=2., # largest standard deviation, in pixels
         p=0.2 # probability
-    ): self.max_sigma,self.p = max_sigma,p
+    ): self.max_sigma,self.p = check_number('max_sigma', max_sigma, 'above 0'),p
     def change(self, x):
         n,c,h,w = x.shape
         r = math.ceil(2.5*self.max_sigma)
         at = torch.arange(-r, r+1., device=x.device)
-        k = (-(at/_draw(x, 0.1, self.max_sigma)[:,0,0])**2/2).softmax(1)[:,None].expand(n, c, -1).reshape(n*c, 1, 1, -1)
+        sigma = _draw(x, self.max_sigma/20, self.max_sigma)[:,0,0]
+        k = (-(at/sigma)**2/2).softmax(1)[:,None].expand(n, c, -1).reshape(n*c, 1, 1, -1)
         x = F.conv2d(F.pad(x, (r,)*4, 'replicate').reshape(1, n*c, h+2*r, w+2*r), k, groups=n*c)
         return F.conv2d(x, k.transpose(2, 3), groups=n*c).reshape(n, c, h, w)
 
@@ -105,7 +106,7 @@ class Noise(Degrade):
     def __init__(self,
         max_sd=0.1, # largest standard deviation
         p=0.2 # probability
-    ): self.max_sd,self.p = max_sd,p
+    ): self.max_sd,self.p = check_number('max_sd', max_sd),p
     def change(self, x): return x + torch.randn_like(x)*_draw(x, 0, self.max_sd)
 
 class Gamma(Degrade):
@@ -113,15 +114,15 @@ class Gamma(Degrade):
     def __init__(self,
         max_gamma=2., # largest exponent
         p=0.2 # probability
-    ): self.max_gamma,self.p = max_gamma,p
-    def change(self, x): return x**_draw(x, -1, 1).mul(math.log(self.max_gamma)).exp()
+    ): self.max_gamma,self.p = check_number('max_gamma', max_gamma, 'above 0'),p
+    def change(self, x): return x**_draw(x, -1, 1).mul(math.log(self.max_gamma)).exp() # as likely lighter as darker
 
 class Pale(Degrade):
     "Keep at least `min_contrast` of the contrast, around a random gray level"
     def __init__(self,
         min_contrast=0.2, # least share of the contrast
         p=0.2 # probability
-    ): self.min_contrast,self.p = min_contrast,p
+    ): self.min_contrast,self.p = check_number('min_contrast', min_contrast, 'from 0 to 1'),p
     def change(self, x):
         k = _draw(x, self.min_contrast, 1)
         return x*k + (1-k)*_draw(x, 0, 1)
@@ -132,11 +133,11 @@ class LowRes(Degrade):
     def __init__(self,
         min_size=12, # least side, in pixels
         p=0.2 # probability
-    ): self.min_size,self.p = min_size,p
+    ): self.min_size,self.p = check_whole('min_size', min_size, 1),p
     def change(self, x):
         size = x.shape[-2:]
         def one(part):
-            n = int(torch.randint(self.min_size, min(size)+1, ()))
+            n = int(torch.randint(min(self.min_size, *size), min(size)+1, ()))
             small = F.interpolate(part, (n, n), mode='bilinear', antialias=True)
             return F.interpolate(small, size, mode='bicubic')
         return torch.cat([one(o) for o in x.split(4)]) # four images share a size, which saves time
@@ -146,7 +147,7 @@ class Jpeg(Degrade):
     def __init__(self,
         min_quality=15, # from 1 to 100
         p=0.2 # probability
-    ): self.min_quality,self.p = min_quality,p
+    ): self.min_quality,self.p = check_whole('min_quality', min_quality, 1, 95),p
     def change(self, x):
         tfm = v2.JPEG((self.min_quality, 95))
         bytes_ = (x*255).round().to('cpu', torch.uint8)
@@ -157,7 +158,7 @@ class Border(Degrade):
     def __init__(self,
         max_border=0.25, # largest border on each side, as a share of the side
         p=0.2 # probability
-    ): self.max_border,self.p = max_border,p
+    ): self.max_border,self.p = check_number('max_border', max_border),p
     def change(self, x):
         k = 1 + 2*_draw(x, 0, self.max_border)[:,:,0]
         mat = torch.eye(2, 3, device=x.device)*k
@@ -178,7 +179,9 @@ def _make(name, kwargs):
     "The transform, or list of transforms, of one name"
     f = augmentations[check_name('augmentation', name, augmentations)]
     for k in kwargs: check_name(f'argument of {name}', k, inspect.signature(f).parameters)
-    try: return f(**kwargs)
+    try:
+        if 'p' in kwargs: check_number('p', kwargs['p'], 'from 0 to 1')
+        return f(**kwargs)
     except (TypeError, ValueError) as e: raise FERError(f'augmentation {name} with {kwargs}: {e}') from e
 
 def augment_tfms(

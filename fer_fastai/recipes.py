@@ -74,14 +74,12 @@ def _choice(*known): # the first is the default
 def _each(v, default): return [v] if v is None or v == () and default else L(v)
 
 def _number(default, limit):
-    def check(k, v):
-        for o in _each(v, default): check_number(k, o, limit)
-    return _field(default, check)
+    return _field(default, lambda k, v: check_number(k, v, limit))
 
-def _whole(default, least, most=math.inf, none=False):
+def _whole(default, least, most=math.inf, none=False, several=False):
     def check(k, v):
         if none and v is None: return
-        for o in _each(v, default): check_whole(k, o, least, most)
+        for o in _each(v, default) if several else [v]: check_whole(k, o, least, most)
     return _field(default, check)
 
 # %% ../nbs/21_recipes.ipynb #8c792848
@@ -133,7 +131,7 @@ class Recipe:
     targets:str = _choice(None, 'majority', 'distribution', 'multi_target') # rule of `vote_targets`; None for labels
     vote_weight:float = _number(1., 'above 0, and 1 at the most') # share of the votes in the target; the rest is the label's
     colorize:str|Callable = _field(None, _colorizer) # name in `colorizers`, .onnx file or function; None for gray
-    size:int|tuple = _whole(None, 8) # side in pixels, or one a stage; None for the data's or `arch`'s, 224 for files
+    size:int|tuple = _whole(None, 8, several=True) # side in pixels, or one a stage; None for the data's or `arch`'s, 224 for files
     mode:str = _choice(None, 'L', 'RGB') # 'L' for gray, 'RGB' for colour; None for what the data is
     channels:int = _choice(None, 1, 3) # 1 or 3 channels of the network's input; None for those of `mode`
     stats:str = _choice('half', 'imagenet', 'data', 'none') # normalisation: 'imagenet', 'data', 'half' or 'none'
@@ -145,7 +143,7 @@ class Recipe:
     arch:str = _text('fer48') # name of the network, or the function that makes it
     pretrained:bool = _flag() # start from ImageNet's weights
     weights:str = _text() # which weights: 'imagenet', a name of torchvision's, or a file; None for what `pretrained` says
-    head:tuple = _whole(None, 1) # sizes of the hidden layers of a plain head, () for none; None for the usual head
+    head:tuple = _whole(None, 1, several=True) # sizes of the hidden layers of a plain head, () for none; None for the usual head
     pool:str = _choice(None, *pools) # name in `pools`; None for the head's own; 'max' also for the body's average pools
     freeze:bool = _flag() # train only the head; the body and its batch norms stay as they are
     start:str = _field(None, _model) # a trained model of the same `arch` to start from, as `Bundle` takes it
@@ -160,7 +158,7 @@ class Recipe:
     distill:float = _number(0.8, 'above 0, and 1 at the most') # share of the loss that compares with the teachers
     schedule:str = _choice('one_cycle', *schedules) # name in `schedules`
     schedule_args:dict = _of(dict, 'a dict') # further arguments of the schedule
-    epochs:int|tuple = _whole(10, 1) # epochs of each stage
+    epochs:int|tuple = _whole(10, 1, several=True) # epochs of each stage
     lr:float|slice|tuple = _field(None, _rates) # largest learning rate of each stage; None for what `lr_find` suggests
     early_stop:int = _whole(None, 1) # epochs without a better accuracy after which a stage ends; None to train them all
     ema:float = _number(None, 'between 0 and 1') # decay of an exponential moving average of the weights; None for none

@@ -76,6 +76,9 @@ def test_a_run_with_votes(tmp_path):
     (faces, dict(targets='multi_target'), 'leave out label_smoothing'),
     (faces, dict(vote_weight=0.5), "add targets='distribution'"),
     (faces, dict(logit_adjust=-1), 'logit_adjust'),
+    (faces, dict(logit_adjust=[1]), 'logit_adjust=.*: it must be a number'),
+    (faces, dict(targets='distribution', vote_weight=[0.5]), 'vote_weight=.*: it must be a number'),
+    (faces, dict(seed=[1]), 'seed=.*: it must be a whole number'),
     (faces.replace(df=faces.df.assign(emotion=np.where(faces.df.emotion == 'happy', 'bored', 'awake')), vocab=None, votes=faces.votes),
      dict(targets='distribution'), 'the classes are awake, bored')])
 def test_mistakes(data, fields, message, tmp_path):
