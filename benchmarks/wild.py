@@ -86,7 +86,7 @@ def at_size(size, fer, nets, scenes, truth, direct, args):
             name | {k: f'{m:.3f} ({s:.3f})' for k,m,s in zip(('to the right', 'downwards', 'width'), np.mean(places, 0), np.std(places, 0, ddof=1))})
 
 def main(args):
-    data,fer = read_fer(args.data),FER(detector=args.detector)
+    data,fer = read_fer(args.data),FER('fer48', detector=args.detector) # the truth is FER2013's labels
     nets = [copy(fer) for _ in args.margins]
     for net,margin in zip(nets, args.margins): net.pre = replace(fer.pre, margin=margin)
     rng = np.random.default_rng(args.seed)

@@ -113,7 +113,7 @@ def fer_train(
     bs:int=None, # images in a batch
     pretrained:bool_arg=None, # start from ImageNet's weights: yes or no
     weights:str=None, # which weights: imagenet, a name of torchvision's, or a file (.pth, .safetensors)
-    start:str=None, # trained model to start from instead: its folder, the folder of its run, or fer48
+    start:str=None, # trained model to start from instead: its folder, the folder of its run, fer48 or ferplus48
     emotions:str=None, # classes to keep, separated by commas
     labels:str=None, # what the labels 0,1,2 ... mean: names separated by commas, or a scheme such as affectnet
     groups:str=None, # what stays in one split, such as a person: a column, or a regular expression for file names
@@ -168,7 +168,7 @@ def fer_predict(
     *source:str, # photos and folders of photos
     out:str=None, # write a table: .csv, .jsonl or .parquet
     draw:str=None, # folder for drawings of the photos, with boxes and emotions
-    model:str=None, # folder of a model or a run, or .onnx file; the model that ships with the package if left out
+    model:str=None, # folder of a model or a run, or .onnx file; ferplus48 if left out
     detector:str=None, # what finds the faces: yunet, haar, or YuNet's ONNX file; the best one here if left out
     faces:str='detect', # 'detect', or 'crop' if each photo is one face
     tta:bool=False, # take the mean of several views of each face
@@ -200,7 +200,7 @@ def fer_video(
     every:int=1, # look at every n-th frame
     smooth:float=.5, # half-life of the smoothing in seconds; 0 for none
     seconds:float=None, # stop after this time; at the end of the video if left out
-    model:str=None, # folder of a model or a run, or .onnx file; the model that ships with the package if left out
+    model:str=None, # folder of a model or a run, or .onnx file; ferplus48 if left out
     detector:str=None, # what finds the faces: yunet, haar, or YuNet's ONNX file; the best one here if left out
     faces:str='detect', # 'detect', or 'crop' if the whole picture is one face
     tta:bool=False, # take the mean of several views of each face

@@ -149,7 +149,7 @@ class Recipe:
     start:str = _field(None, _model) # a trained model of the same `arch` to start from, as `Bundle` takes it
     class_weights:str|dict = _field(None, _weights) # in the loss: 'frequency', or emotion to weight; None for equal
     label_smoothing:float = _number(0., 'from 0 to below 1') # share of the target that is spread over all classes
-    logit_adjust:float = _number(None, 'above 0') # how far the loss makes up for rare classes, 1 in full; None for not
+    logit_adjust:float = _number(None, 'above 0, and 1 at the most') # how far the loss makes up for rare classes, 1 in full; None for not
     opt:str = _choice(*optimizers) # name in `optimizers`
     wd:float = _number(None, 'of at least 0') # weight decay; None for the optimizer's default
     wd_bn_bias:bool = _flag() # weight decay for batch norms and biases, too, as in PyTorch
@@ -244,6 +244,8 @@ def _check_together(r):
                        'class_weights and vote_weight')
     if r.vote_weight < 1 and not r.targets:
         raise FERError("vote_weight has no effect without targets: add targets='distribution', or leave it out")
+    if r.weighted_sampler and r.logit_adjust:
+        raise FERError('weighted_sampler and logit_adjust both make up for rare classes: leave out one of them')
     if r.weights and r.start: raise FERError('weights and start both say where the network begins: leave out one')
     check_model(r.arch, r.pretrained, r.head, r.pool, r.weights)
 
@@ -279,7 +281,7 @@ _fer48 = Recipe('fer48', 'our own: a residual network at 48 px, from scratch', a
                 label_smoothing=0.1, wd=0.05, epochs=45, lr=5e-3)
 _large = replace(_fer48, name='fer48_large', about='the larger network of the same kind, to learn from',
                  arch='fer48_large', epochs=50, lr=4e-3)
-_transfer = replace(_fer48, name='transfer', about='our network that ships, fine-tuned on your own data', start='fer48',
+_transfer = replace(_fer48, name='transfer', about='our network fer48, fine-tuned on your own data', start='fer48',
                     schedule='fine_tune', schedule_args={'lr_mult': 2}, epochs=8, lr=1e-2)
 
 # %% ../nbs/21_recipes.ipynb #e65cf3b6

@@ -117,8 +117,8 @@ def _unnamed(data, given, resumed):
     old = resumed and any((Path(resumed)/o).exists() for o in Run.files) and Run(resumed).recipe.name
     if old in recipes: return old
     name = choose_recipe(data, given)
-    says = dict(transfer='transfer, which fine-tunes a trained model; the recipe fer48 trains from scratch',
-                fer48='fer48, which trains from scratch; the recipe transfer fine-tunes the model that ships')
+    says = dict(transfer='transfer, which fine-tunes the model fer48; the recipe fer48 trains from scratch',
+                fer48='fer48, our network for FER2013; the recipe transfer fine-tunes a trained one')
     print(f'no recipe is named, so it is {says[name]}')
     return name
 
