@@ -69,8 +69,8 @@ def bundle(name, run, folder, data):
     "Make the small bundle of a finished run, fit its temperature, and score it on its own truth and on the other"
     (truth,own),(truth2,other) = sorted(data.items(), key=lambda o: o[0] != kept[name][1])
     learn,config = load_fer_learner(run),Bundle(run).config
-    rows = np.random.default_rng(0).choice(own.idxs('train'), 1024, replace=False)
-    valid = own.idxs('valid')
+    train,valid = own.idxs('train'),own.idxs('valid')
+    rows = np.random.default_rng(0).choice(train, min(1024, len(train)), replace=False)
     meta = dict(purpose=purpose[name], recipe={**config['recipe'], 'name': name, 'about': recipes[name].about}, lr=config['lr'],
                 data={**config['data'], 'counts': own.counts().drop(columns='total').to_dict('index')})
     save = partial(save_bundle, learn=learn, calibration=learn.pre.batch(own.images[rows]))
