@@ -32,6 +32,7 @@ import torch.nn.functional as F
 from fastai.vision.all import (Callback, ChannelsLast, CrossEntropyLossFlat, L, Learner, MixedPrecision, Recorder,
                                TrackerCallback, patch, to_float)
 
+from .audit import class_votes
 from .augment import Enlarge
 from .core import FERError, check_name, shorten
 from .data import FERData
@@ -70,15 +71,17 @@ def fast_precision(self:Learner)->Learner:
     else: return self
     return self.add_cb(ChannelsLast())
 
+def _fast(learn): return L(cb for cb in learn.cbs if isinstance(cb, (CPUAutocast, MixedPrecision)))
+
 @patch
 def full_precision(self:Learner)->AbstractContextManager: # that gives the learner
     "A context in which the learner computes in float32"
-    return self.removed_cbs(L(cb for cb in self.cbs if isinstance(cb, (CPUAutocast, MixedPrecision))))
+    return self.removed_cbs(_fast(self))
 
 @patch
 def to_fp32(self:Learner)->Learner:
     "Compute in float32 from now on, on a GPU and on a CPU"
-    return self.remove_cbs(L(cb for cb in self.cbs if isinstance(cb, (CPUAutocast, MixedPrecision))))
+    return self.remove_cbs(_fast(self))
 
 # %% ../nbs/22_callbacks.ipynb #e8ef9264
 def _weights(learn): return learn.ema.avg if hasattr(learn, 'ema') else learn.model.state_dict()
@@ -177,7 +180,7 @@ class Distill(Callback):
         self.nets,self.weight,self.temperature = nets,weight,temperature
     def before_fit(self):
         "Move the teachers to the device of the student"
-        self.fast = any(isinstance(cb, (CPUAutocast, MixedPrecision)) for cb in self.learn.cbs)
+        self.fast = len(_fast(self.learn)) > 0
         for net in self.nets: net.to(self.dls.device, memory_format=torch.channels_last).eval()
     def after_loss(self):
         "Mix the divergence from the teachers' mean answer into the loss"
@@ -192,8 +195,8 @@ class Distill(Callback):
 # %% ../nbs/22_callbacks.ipynb #0cf2ff0e
 def _shares(data):
     "The votes for the classes of `data` without single ones, as shares; a row of zeros if there are none"
-    at = [FERPLUS.index(o) if o in FERPLUS else -1 for o in data.vocab]
-    votes = np.c_[np.where(data.votes > 1, data.votes, 0), np.zeros(len(data), int)][:, at]
+    votes = class_votes(data)
+    votes = np.where(votes > 1, votes, 0)
     return votes/np.maximum(1, votes.sum(1, keepdims=True))
 
 def _most(data, label):
