@@ -135,6 +135,8 @@ def _work():
             out.flush()
 
 # %% ../nbs/33_folders.ipynb #ef073484
+_lost = OSError,EOFError,pickle.UnpicklingError # a file that cannot be written, or a process that was ended
+
 class _Crew:
     "Processes that each answer one part at a time"
     def __init__(self, n, *how):
@@ -156,7 +158,7 @@ class _Crew:
         try:
             self.send(worker, part)
             ok,res = pickle.load(worker.stdout)
-        except (OSError, EOFError, pickle.UnpicklingError) as e:
+        except _lost as e:
             raise FERError('a process that looked at photos was ended, perhaps for want of memory: start again') from e
         finally: self.free.put(worker)
         if not ok: raise res
@@ -395,10 +397,10 @@ def _bar(n):
 
 @contextmanager
 def _resumable(table):
-    "Say that a run can continue if a file could not be written"
+    "Say that a run can continue if a file could not be written, or a process was ended"
     try: yield
     except FERError as e:
-        if not isinstance(e.__cause__, OSError): raise
+        if not isinstance(e.__cause__, _lost): raise
         n = table.state['files']
         raise FERError(f'{e}; the same command, without overwrite=True, continues after {n:,} files') from e.__cause__
 
