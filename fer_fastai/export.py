@@ -479,7 +479,7 @@ def _read_coreml(path):
     spec = _coremltools().models.MLModel(str(path), skip_model_load=True).get_spec()
     main,image = spec.mlProgram.functions['main'],spec.description.input[0].type.imageType
     every = main.block_specializations[main.opset].operations
-    ops = [o for o in every if o.type != 'const']
+    ops = [o for o in every if not o.type.startswith('const')] # also constexpr_sparse_to_dense
     inputs = {k: v.arguments[0].name for k,v in ops[0].inputs.items()}
     values = {o.outputs[0].name: o.attributes['val'].immediateValue.tensor.floats.values
               for o in every if o.type == 'const'}
@@ -519,9 +519,16 @@ def _convert(ct, net, labels):
     pre,colors = net.pre,ct.colorlayout.GRAYSCALE if net.pre.mode == 'L' else ct.colorlayout.RGB
     image = ct.ImageType('image', (1, len(pre.mode), pre.size, pre.size), scale=1/255, color_layout=colors)
     with _quiet():
-        return ct.convert(traced, inputs=[image], outputs=[ct.TensorType('probs')], skip_model_load=True,
-                          classifier_config=ct.ClassifierConfig(list(labels)),
-                          minimum_deployment_target=ct.target.iOS16)
+        model = ct.convert(traced, inputs=[image], outputs=[ct.TensorType('probs')], skip_model_load=True,
+                           classifier_config=ct.ClassifierConfig(list(labels)),
+                           minimum_deployment_target=ct.target.iOS16)
+        return _without_zeros(model)
+
+def _without_zeros(model):
+    "A copy of a Core ML model that stores a bit for each zero, and not a number, in weights with more than a tenth of them"
+    from coremltools.optimize import coreml as opt
+    sparse = opt.OpThresholdPrunerConfig(threshold=1e-12, minimum_sparsity_percentile=.1)
+    return opt.prune_weights(model, opt.OptimizationConfig(global_config=sparse))
 
 def export_coreml(
     net:InferenceNet, # on the CPU; it is put in evaluation mode

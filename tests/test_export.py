@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from fer_fastai.bundle import Bundle
 from fer_fastai.images import Preprocess
 from fer_fastai.read import read_fer
-from fer_fastai.export import InferenceNet, export_coreml, load_fer_net
+from fer_fastai.export import InferenceNet, export_coreml, load_fer_net, prune_fer
 from fer_fastai.models import fer_model
 from fer_fastai.predict import FER
 
@@ -58,6 +58,9 @@ def program(path):
         for op in main.operations:
             if op.op_type == 'classify': return known[op.inputs['probabilities'].name]
             if op.op_type == 'const': continue
+            if op.op_type == 'constexpr_sparse_to_dense':
+                known[op.outputs[0].name] = torch.from_numpy(op.materialized_val_inference().astype(np.float32))
+                continue
             args = {k: value(v, known) for k,v in op.inputs.items() if v is not None}
             known[op.outputs[0].name] = ops[op.op_type](args)
     return lambda x: torch.cat([one(o) for o in x])
@@ -96,3 +99,15 @@ def test_coreml_of_the_model_that_ships(tmp_path):
     bundle = FER().path.parent
     net = load_fer_net(bundle)
     agree(net, export_coreml(net, tmp_path/'FER.mlpackage', Bundle(bundle).labels))
+
+@needs_coreml
+def test_coreml_stores_no_zeros(tmp_path):
+    bundle = FER().path.parent
+    net,sizes = load_fer_net(bundle),{}
+    for amount in (0, .05, .2, .5):
+        net.net = prune_fer(net.net, amount)
+        path = export_coreml(net, tmp_path/f'{amount}.mlpackage', Bundle(bundle).labels)
+        agree(net, path)
+        sizes[amount] = sum(o.stat().st_size for o in path.rglob('*') if o.is_file())
+    assert sizes[.05] == sizes[0] # a bit for each weight would take more
+    for o in (.2, .5): assert abs(sizes[o]/sizes[0] - (1 - o + 1/16)) < .02
