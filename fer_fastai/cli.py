@@ -10,8 +10,8 @@ Docs: https://fer-fastai.github.io/fer_fastai/cli.html.md"""
 __all__ = ['fer_train', 'fer_predict', 'fer_video', 'fer_app', 'fer_data', 'fer_audit']
 
 # %% ../nbs/40_cli.ipynb #49f9aaad
-import json, os, re, signal, sys, warnings
-from contextlib import contextmanager
+import ast, json, os, re, signal, sys, warnings
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -21,16 +21,25 @@ from fastprogress import fastprogress
 from .core import EMOTIONS, FERError, atomic, check_name, emotion_name, shorten
 
 # %% ../nbs/40_cli.ipynb #0206b912
-_options = 'resume overwrite faces labels bad votes groups emotions detector protocol pretrained weights bs'.split()
+_options = ('resume overwrite faces labels bad votes groups emotions detector protocol pretrained weights bs recipe epochs lr '
+            'arch size seed start out model seconds').split()
+
+def _as_field(name, value):
+    "A field of a recipe as it is typed, or None if `value` is no JSON"
+    with suppress(ValueError, SyntaxError, TypeError): return f"--fields '{json.dumps({name: ast.literal_eval(value)})}'"
 
 def _typed(text):
     "A message with the options as they are typed in a terminal"
+    recipes = sys.modules.get('fer_fastai.recipes') # a training imports it
+    fields = [*recipes.Recipe.__dataclass_fields__] if recipes else []
     def option(m):
         name,value = m.groups()
+        several = value == 'None' or name == 'size' and value[0] in '(['
+        if name in fields and (several or name not in _options): return _as_field(name, value) or m[0]
         value = ','.join(re.findall(r"[^\s'\",()\[\]]+", value))
         return f'--{name.replace("_", "-")}' + ('' if value == 'True' else f' {value}')
-    value = r'\[[^\]]*\]|\([^)]*\)|\'[^\']*\'|"[^"]*"|[\w.+-]+'
-    return re.sub(rf'(?<![\w/.-])({"|".join(_options)})=({value})', option, text)
+    value = r'\[[^\]]*\]|\([^)]*\)|{[^{}]*}|\'[^\']*\'|"[^"]*"|[\w.+-]*[\w+-](?![\w(])'
+    return re.sub(rf'(?<![\w/.-])({"|".join({*_options, *fields})})=({value})', option, text)
 
 # %% ../nbs/40_cli.ipynb #18033862
 @contextmanager
