@@ -498,7 +498,7 @@ def test_loss_that_is_no_number_at_the_command_line(tmp_path):
 
 @pytest.mark.parametrize('args,message', [('sample --lr 0', 'error: --lr 0.0: it must be a number above 0'), ('sample --lr inf', 'error: --lr inf: it must be a finite number'), ('sample --epochs three', 'cannot be read'),
                                           ('sample --fields {', '--fields {: this is no JSON'),
-                                          ('sample --fields {"wd":-1}', "error: --fields '{\"wd\": -1}': it must be"), ('sample --fields {"targets":"majority"}', 'give the file of FER+, --votes fer2013new.csv,'), ('nowhere.csv', 'nowhere.csv')])
+                                          ('sample --fields {"wd":-1}', "error: --fields '{\"wd\": -1}': it must be"), ('sample --recipe fer48 --fields {"targets":"majority"}', 'give the file of FER+, --votes fer2013new.csv,'), ('nowhere.csv', 'nowhere.csv')])
 def test_command_line(args, message, tmp_path):
     r = subprocess.run([Path(sys.executable).parent/'fer_train', *args.split(), '--out', tmp_path/'run'], capture_output=True, text=True)
     assert r.returncode == 2 and r.stdout == ''
