@@ -84,7 +84,7 @@ def cell(name, kind, args):
     return f"{share(*score(out, figures[name][1]))}, {len(history)} epochs, {history.time.sum()/3600:.1f} h"
 
 def shipped(name, data):
-    "How the model that ships does the emotions and the split of a system: `fer48`, or `ferplus48` for FER+"
+    "How the model that ships does on a system's emotions and split: `fer48`, or `ferplus48` for FER+"
     fer,wants = FER('ferplus48' if name == 'affectnet' else 'fer48'),find_recipe(name).emotions
     rows = np.concatenate([data.idxs(o) for o in figures[name][1].split()])
     rows = rows[[not wants or data.vocab[o] in wants for o in data.labels[rows]]]
