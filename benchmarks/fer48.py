@@ -8,7 +8,9 @@ earlier run of the same network, at a lower rate, and learn from the answers of 
 learn from FER+'s votes. --epochs is for a quick try: so many epochs in each run. While the networks train they do not
 have the test split. You can stop the command at any time: the same command continues.
 
-With --bundles, the script then turns the last runs into 8-bit integers: `fer48` and `ferplus48`. Their temperature is
+With --bundles, the script then turns runs into `fer48` and `ferplus48`, which compute with 8-bit integers. The weights of
+`ferplus48` are the mean of three runs, each of which began with the weights of the one before (Wortsman et al. 2022,
+https://arxiv.org/abs/2203.05482). Their temperature is
 fitted on the validation split. Each bundle is scored as it ships, through the predictor, on the validation split and, once,
 on the test split: with and without mirror TTA, with and without the images that are in the training split too, against
 the labels of FER2013 and against the majority of FER+."""
@@ -18,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 
 from fer_fastai.bundle import Bundle
 from fer_fastai.core import EMOTIONS, atomic
@@ -38,8 +41,11 @@ chain = dict(
     student2=dict(recipe='fer48', start='student', teachers=['large2', 'student'], epochs=34, lr=3e-3, seed=5),
     large3=dict(recipe='fer48_large', start='large2', teachers=['large2', 'student'], epochs=30, lr=2.5e-3, seed=6),
     plus=dict(recipe='ferplus48', augment=mild, start='student2', epochs=24, lr=3e-3, seed=11),
-    plus2=dict(recipe='ferplus48', start='plus', epochs=12, lr=2e-3, seed=12))
-kept = dict(fer48=('student2', 'FER2013'), ferplus48=('plus2', 'majority of FER+')) # run and truth of each bundle
+    plus2=dict(recipe='ferplus48', start='plus', epochs=12, lr=2e-3, seed=12),
+    plus_large=dict(recipe='ferplus48', arch='fer48_large', start='large', epochs=12, lr=3e-3, seed=13),
+    plus3=dict(recipe='ferplus48', start='plus2', teachers=['plus_large', 'plus2'], epochs=12, lr=2.5e-3, seed=14))
+kept = dict( # the runs and the truth of each bundle, whose weights are the mean of the runs'
+    fer48=(['student2'], 'FER2013'), ferplus48=(['plus', 'plus2', 'plus3'], 'majority of FER+'))
 
 def train(data, runs, name, **kwargs):
     "One of the runs, unless it is finished"
@@ -65,10 +71,17 @@ def reports(fer, data, truth, key=''):
         res[split + key + ('_tta' if tta else '')] = interp.report()
     return res
 
-def bundle(name, run, folder, data):
-    "Make the small bundle of a finished run, fit its temperature, and score it on its own truth and on the other"
+def mean_of(runs):
+    "The learner of the last of some runs, with the mean of their weights"
+    learn,all_weights = load_fer_learner(runs[-1]),[load_file(Bundle(o).weights) for o in runs]
+    mean = {k: torch.stack([o[k].double() for o in all_weights]).mean(0).to(v.dtype) for k,v in all_weights[-1].items()}
+    learn.model.load_state_dict(mean)
+    return learn
+
+def bundle(name, runs, folder, data):
+    "Make the small bundle of finished runs, fit its temperature, and score it on its own truth and on the other"
     (truth,own),(truth2,other) = sorted(data.items(), key=lambda o: o[0] != kept[name][1])
-    learn,config = load_fer_learner(run),Bundle(run).config
+    learn,config = mean_of(runs),Bundle(runs[-1]).config
     train,valid = own.idxs('train'),own.idxs('valid')
     rows = np.random.default_rng(0).choice(train, min(1024, len(train)), replace=False)
     meta = dict(purpose=purpose[name], recipe={**config['recipe'], 'name': name, 'about': recipes[name].about}, lr=config['lr'],
@@ -98,8 +111,8 @@ if __name__ == '__main__':
     for name,kwargs in chain.items():
         truth = 'majority of FER+' if name.startswith('plus') else 'FER2013'
         if name in args.only: train(data[truth], args.runs, name, **kwargs | few)
-    for name,(run,_) in kept.items() if args.bundles else ():
-        for k,o in bundle(name, args.runs/run, args.bundles/name, data).items():
+    for name,(runs,_) in kept.items() if args.bundles else ():
+        for k,o in bundle(name, [args.runs/o for o in runs], args.bundles/name, data).items():
             print(f"{name} {k:30} {o['accuracy']:.2%} of {o['n']:,} ({o['accuracy_low']:.2%} to {o['accuracy_high']:.2%}); "
                   f"{o['unseen']['accuracy']:.2%} of the {o['unseen']['n']:,} that are not in the training split; "
                   f"balanced {o['balanced_accuracy']:.2%}, ECE {o['ece']:.3f}")

@@ -13,7 +13,7 @@ __all__ = ['ort', 'exporters', 'InferenceNet', 'export_onnx', 'quantize_onnx', '
 
 # %% ../nbs/25_export.ipynb #019896f5
 import io, json, logging, platform, warnings
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from copy import deepcopy
 from dataclasses import asdict
 from importlib.metadata import version
@@ -41,7 +41,7 @@ from .loaders import empty_dls
 from .models import arch_splitter, fer_model
 
 ort = import_onnxruntime()
-from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 # %% ../nbs/25_export.ipynb #d977bf22
@@ -146,9 +146,11 @@ def quantize_onnx(
     with atomic(path) as tmp:
         onnx.save(model, tmp)
         quant_pre_process(tmp, tmp, skip_symbolic_shape=True)
-        quantize_static(_pools_as_convs(onnx.load(tmp)), tmp, _Calibration(images), per_channel=True, reduce_range=True,
-                        activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, # ONNX Runtime's fastest pair
-                        op_types_to_quantize=_to_quantize)
+        with redirect_stdout(None): # it tells of its histograms
+            quantize_static(_pools_as_convs(onnx.load(tmp)), tmp, _Calibration(images), per_channel=True, reduce_range=True,
+                            activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, # ONNX Runtime's fastest pair
+                            op_types_to_quantize=_to_quantize, calibrate_method=CalibrationMethod.Percentile,
+                            extra_options=dict(CalibPercentile=99.999))
     return Path(path)
 
 # %% ../nbs/25_export.ipynb #12f8ab15
