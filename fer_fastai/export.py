@@ -107,7 +107,9 @@ def export_onnx(
 
 # %% ../nbs/25_export.ipynb #3212cef3
 class _Calibration(CalibrationDataReader):
-    def __init__(self, images): self.batches = iter(np.array_split(images, max(1, len(images)//64)))
+    def __init__(self, images):
+        bs = min(64, len(images))
+        self.batches = iter(np.split(images[:len(images)//bs*bs], len(images)//bs)) # histograms need equal batches
     def get_next(self):
         x = next(self.batches, None)
         return None if x is None else {'image': x}
