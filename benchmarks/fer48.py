@@ -59,6 +59,7 @@ def train(data, runs, name, **kwargs):
 purpose = dict(
     fer48="It is for FER2013: it says what FER2013's own labels say. For photos from the world, `ferplus48` is better.",
     ferplus48="It is for photos from the world: it has learned from the votes of ten people (FER+) and from bad pictures.\n"
+              "Its weights are the mean of three runs; the table of the training is that of the last one.\n"
               "To compare yourself on FER2013's own labels, use `fer48`.")
 
 def reports(fer, data, truth, key=''):
