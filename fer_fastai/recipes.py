@@ -244,8 +244,10 @@ def _check_together(r):
                        'class_weights and vote_weight')
     if r.vote_weight < 1 and not r.targets:
         raise FERError("vote_weight has no effect without targets: add targets='distribution', or leave it out")
-    if r.weighted_sampler and r.logit_adjust:
-        raise FERError('weighted_sampler and logit_adjust both make up for rare classes: leave out one of them')
+    rare = dict(weighted_sampler=r.weighted_sampler, logit_adjust=r.logit_adjust,
+                class_weights=r.class_weights == 'frequency')
+    if sum(map(bool, rare.values())) > 1:
+        raise FERError(f'{" and ".join(k for k,v in rare.items() if v)} make up for rare classes: keep one of them')
     if r.weights and r.start: raise FERError('weights and start both say where the network begins: leave out one')
     check_model(r.arch, r.pretrained, r.head, r.pool, r.weights)
 

@@ -76,6 +76,8 @@ def test_a_run_with_votes(tmp_path):
     (faces, dict(targets='multi_target'), 'leave out label_smoothing'),
     (faces, dict(vote_weight=0.5), "add targets='distribution'"),
     (faces, dict(logit_adjust=-1), 'logit_adjust'),
+    (faces, dict(logit_adjust=.5, class_weights='frequency'), 'logit_adjust and class_weights make up for rare classes'),
+    (faces, dict(weighted_sampler=True, class_weights='frequency'), 'weighted_sampler and class_weights make up for rare classes'),
     (faces, dict(logit_adjust=[1]), 'logit_adjust=.*: it must be a number'),
     (faces, dict(targets='distribution', vote_weight=[0.5]), 'vote_weight=.*: it must be a number'),
     (faces, dict(seed=[1]), 'seed=.*: it must be a whole number'),
