@@ -58,7 +58,7 @@ def _find(model):
     if path.is_file(): return _of_file(path)
     if found := _bundle_in(path): return found, 'model.onnx'
     if (path/'run.json').exists() or (path/'recipe.json').exists():
-        raise FERError(f'{shorten(path)}: this run has no model yet; resume=True continues it')
+        raise FERError(f'{shorten(path)}: this run has no model yet; its training continues with resume=True')
     raise FERError(f'{shorten(path)}: there is no config.json, so this is no model')
 
 # %% ../nbs/02_bundle.ipynb #d04213da

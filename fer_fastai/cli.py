@@ -10,7 +10,7 @@ Docs: https://fer-fastai.github.io/fer_fastai/cli.html.md"""
 __all__ = ['fer_train', 'fer_predict', 'fer_video', 'fer_app', 'fer_data', 'fer_audit']
 
 # %% ../nbs/40_cli.ipynb #49f9aaad
-import ast, json, os, re, signal, sys, warnings
+import ast, inspect, json, os, re, shlex, signal, sys, warnings
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
@@ -21,25 +21,33 @@ from fastprogress import fastprogress
 from .core import EMOTIONS, FERError, atomic, check_name, emotion_name, shorten
 
 # %% ../nbs/40_cli.ipynb #0206b912
-_options = ('resume overwrite faces labels bad votes groups emotions detector protocol pretrained weights bs recipe epochs lr '
-            'arch size seed start out model seconds').split()
+_running = dict(options={}, words=()) # the parameters of the command, and what was typed after its name
 
-def _as_field(name, value):
-    "A field of a recipe as it is typed, or None if `value` is no JSON"
-    with suppress(ValueError, SyntaxError, TypeError): return f"--fields '{json.dumps({name: ast.literal_eval(value)})}'"
+def _one_typed(name, value):
+    "An option, or a field of a recipe, as it is typed; None if the command that runs has none, or takes no such value"
+    recipes,options = sys.modules.get('fer_fastai.recipes'),_running['options']
+    v = value
+    with suppress(ValueError, SyntaxError): v = ast.literal_eval(value)
+    if v == [...]: v = '...' # a list that you fill in
+    if v is value and value[0] in '[({': return
+    several = isinstance(v, (list, tuple))
+    one = all(isinstance(o, (str, int, float)) and ',' not in str(o) for o in (v if several else [v]))
+    if name in options and one and not (several and name == 'size'):
+        if v is True and options[name].default is False: return f'--{name}'
+        text = ','.join(map(str, v)) if several else v if isinstance(v, str) else value
+        return f'--{name.replace("_", "-")} {shlex.quote(text)}'
+    if 'fields' in options and recipes and name in recipes.Recipe.__dataclass_fields__ and v is not value:
+        with suppress(TypeError, ValueError): return f"--fields {shlex.quote(json.dumps({name: v}))}"
 
-def _typed(text):
-    "A message with the options as they are typed in a terminal"
-    recipes = sys.modules.get('fer_fastai.recipes') # a training imports it
-    fields = [*recipes.Recipe.__dataclass_fields__] if recipes else []
-    def option(m):
-        name,value = m.groups()
-        several = value == 'None' or name == 'size' and value[0] in '(['
-        if name in fields and (several or name not in _options): return _as_field(name, value) or m[0]
-        value = ','.join(re.findall(r"[^\s'\",()\[\]]+", value))
-        return f'--{name.replace("_", "-")}' + ('' if value == 'True' else f' {value}')
-    value = r'\[[^\]]*\]|\([^)]*\)|{[^{}]*}|\'[^\']*\'|"[^"]*"|[\w.+-]*[\w+-](?![\w(])'
-    return re.sub(rf'(?<![\w/.-])({"|".join({*_options, *fields})})=({value})', option, text)
+def _typed(text, names=()):
+    "A message with the options as they are typed in a terminal; `names` and what was typed stay as they are"
+    deep = lambda a,b: rf'{a}(?:[^{a}{b}]|{a}[^{a}{b}]*{b})*{b}'
+    value = '|'.join([deep(r'\[', r'\]'), deep(r'\(', r'\)'), deep('{', '}'), r"'[^']*'", '"[^"]*"', r'[\w.+-]*[\w+-](?![\w(])'])
+    change = lambda s: re.sub(rf'(?<![\w/.-])([a-z_]+)=({value})', lambda m: _one_typed(*m.groups()) or m[0], s)
+    words = {o for w in (*names, *_running['words']) for o in (w, Path(w).name) if '=' in o}
+    kept = '|'.join(map(re.escape, sorted(words, key=len, reverse=True)))
+    return ''.join(o if i%2 else change(o) for i,o in enumerate(re.split(f'({kept})', text) if kept else [text]))
+
 
 # %% ../nbs/40_cli.ipynb #18033862
 @contextmanager
@@ -57,8 +65,9 @@ def _sigterm():
 
 def _one_line(text): print(' '.join(_typed(str(text)).split()), file=sys.stderr)
 
-def _prepare():
-    "Set up stdout, warnings and threads for a command"
+def _prepare(command):
+    "Set up messages, stdout, warnings and threads for a command"
+    _running.update(options=inspect.signature(command).parameters, words=sys.argv[1:])
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
     if sys.stdout is None: sys.stdout = open(os.devnull, 'w')
     fastprogress.NO_BAR = not sys.stdout.isatty() # a log gets one line for each epoch
@@ -69,9 +78,9 @@ def _prepare():
 
 # %% ../nbs/40_cli.ipynb #fd8990e9
 @contextmanager
-def _at_terminal(stopped='interrupted'):
+def _at_terminal(command, stopped='interrupted'):
     "Run a command: mistakes and interruptions end in one line and an exit code"
-    _prepare()
+    _prepare(command)
     try:
         with _sigterm(): yield
         sys.stdout.flush()
@@ -93,14 +102,17 @@ def _labels(text):
     return tuple(o or None for o in text.split(',')) if text and ',' in text else text
 
 # %% ../nbs/40_cli.ipynb #d2a948e9
-def _fields(text):
-    "Fields of a recipe, from JSON"
+def _fields(texts):
+    "Fields of a recipe, from JSON; those of several options together"
     from fer_fastai.recipes import Recipe
-    try: res = json.loads(text)
-    except ValueError as e: raise FERError(f'--fields {shorten(text)}: this is no JSON ({e})') from e
-    if not isinstance(res, dict):
-        raise FERError(f'--fields {shorten(text)}: give names and values, as in {{"ema": 0.999}}')
-    for k in res: check_name('field', k, Recipe.__dataclass_fields__)
+    res = {}
+    for text in texts or ():
+        try: some = json.loads(text)
+        except ValueError as e: raise FERError(f'--fields {shorten(text)}: this is no JSON ({e})') from e
+        if not isinstance(some, dict):
+            raise FERError(f'--fields {shorten(text)}: give names and values, as in {{"ema": 0.999}}')
+        for k in some: check_name('field', k, Recipe.__dataclass_fields__)
+        res.update(some)
     return res
 
 def _given(**kwargs):
@@ -130,13 +142,13 @@ def fer_train(
     protocol:str=None, # 'official' or 'public+private'
     bad:str=None, # bad data: 'raise' or 'skip'
     seed:int=None, # seed of all random numbers
-    fields:str='{}', # any other fields of the recipe, as JSON: '{"ema": 0.999}'
+    fields:Annotated[str, dict(action='append')]=None, # any other fields of the recipe, as JSON: '{"ema": 0.999}'; may be given several times
     out:str=None, # folder of the run; runs/<recipe> if left out, with a number if there are finished ones
     resume:bool=False, # continue the interrupted run in that folder
     overwrite:bool=False, # delete the run in that folder first
 ):
     "Train a classifier of facial expressions, score it and export it"
-    with _at_terminal('interrupted before the training began: give the same command again'):
+    with _at_terminal(fer_train, 'interrupted before the training began: give the same command again'):
         given = _given(epochs=epochs, lr=lr, arch=arch, size=size, bs=bs, pretrained=pretrained,
                        weights=weights, start=start, emotions=emotions, labels=labels, groups=groups, votes=votes,
                        protocol=protocol, bad=bad, seed=seed)
@@ -162,7 +174,7 @@ def _stream(photos):
     n = bad = 0
     for found in photos:
         n,bad = n + 1,bad + bool(found.error)
-        for o in _lines(found): print(' '.join(_typed(o).split('\n')), flush=True)
+        for o in _lines(found): print(' '.join(_typed(o, [str(found.file)]).split('\n')), flush=True)
     return n,bad
 
 def _said(out, s):
@@ -184,7 +196,7 @@ def fer_predict(
     overwrite:bool=False, # begin again, and replace a table and drawings that are there
 ):
     "Say what the faces in photos express"
-    with _at_terminal('interrupted; the same command continues, without --overwrite' if out else 'interrupted'):
+    with _at_terminal(fer_predict, 'interrupted; the same command continues, without --overwrite' if out else 'interrupted'):
         from fer_fastai.folders import predict_files, predict_stream
         from fer_fastai.predict import FER
         how = dict(draw=draw, fer=FER(model, detector), faces=faces, tta=tta, overwrite=overwrite)
@@ -216,7 +228,7 @@ def fer_video(
     overwrite:bool=False, # replace files that are there
 ):
     "Follow the expressions of the faces in a video"
-    with _at_terminal():
+    with _at_terminal(fer_video):
         from fer_fastai import video
         from fer_fastai.predict import FER
         if table: _check_table(table, overwrite)
@@ -246,7 +258,7 @@ def fer_app(
     export_space:str=None, # write a folder for Hugging Face Spaces, and do not open the page
 ):
     "Open a page in the browser for photos and the camera"
-    with _at_terminal('closed'):
+    with _at_terminal(fer_app, 'closed'):
         from fer_fastai import app
         if not export_space: return app.fer_app(models, port, share, browser, detector)
         folder = app.export_space(export_space, models)
@@ -281,7 +293,7 @@ def fer_data(
     bad:str='raise', # bad data: 'raise' or 'skip'
 ):
     "Show what is in a data set, and write it in another form"
-    with _at_terminal():
+    with _at_terminal(fer_data):
         given = _given(emotions=emotions, labels=labels, groups=groups, votes=votes, protocol=protocol, bad=bad)
         _check_data(source, to_csv, to_folder, fetch, given.get('emotions'), protocol, bad)
         from fer_fastai.read import fetch_fer, read_fer
@@ -300,17 +312,19 @@ def fer_audit(
     model:str=None, # also look for wrong labels, with this model: its folder, or the folder of its run
     cross:bool=False, # also look for wrong labels by cross-validation
     faces:bool=False, # also look for pictures without a face
+    emotions:str=None, # classes to keep, separated by commas
+    labels:str=None, # what the labels 0,1,2 ... mean: names separated by commas, or a scheme such as affectnet
     votes:str=None, # FER+'s fer2013new.csv, if the source is FER2013
     bad:str='raise', # bad data: 'raise' or 'skip'
 ):
     "Look for copies, conflicting labels, empty pictures and wrong labels in a data set"
-    with _at_terminal():
+    with _at_terminal(fer_audit):
         if model and cross: raise FERError('--model and --cross are two ways to look for wrong labels: choose one')
         from fer_fastai.audit import audit_fer
         from fer_fastai.faces import detect
         from fer_fastai.predictions import cross_predict, predict_data
         from fer_fastai.read import read_fer
-        data = read_fer(source, bad=bad, **({'votes': votes} if votes else {}))
+        data = read_fer(source, **_given(emotions=emotions, labels=labels, votes=votes, bad=bad))
         probs = predict_data(data, model) if model else cross_predict(data) if cross else None
         audit = audit_fer(data, probs, detect if faces else None)
         print(audit.summary().to_string())

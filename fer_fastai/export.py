@@ -108,8 +108,8 @@ def export_onnx(
 # %% ../nbs/25_export.ipynb #3212cef3
 class _Calibration(CalibrationDataReader):
     def __init__(self, images):
-        bs = min(64, len(images))
-        self.batches = iter(np.split(images[:len(images)//bs*bs], len(images)//bs)) # histograms need equal batches
+        n = max(1, len(images)//64)
+        self.batches = iter(np.split(images[:len(images)//n*n], n)) # the histograms need equal batches
     def get_next(self):
         x = next(self.batches, None)
         return None if x is None else {'image': x}
@@ -143,6 +143,10 @@ def quantize_onnx(
     images # faces of the train split as `Preprocess.batch` gives them, float32 of shape (images, channels, size, size)
 )->Path: # `path`
     "Make the network of an ONNX file compute in 8-bit integers"
+    images = np.asarray(images, np.float32)
+    if images.ndim != 4 or not len(images) or not 0 <= images.min() <= images.max() <= 1:
+        raise FERError(f'images of shape {images.shape}: give some of shape (images, channels, size, size), '
+                       'with pixels from 0 to 1')
     model = onnx.load(path)
     del model.graph.value_info[:] # shapes that no longer hold once batch norms are folded into convolutions
     with atomic(path) as tmp:

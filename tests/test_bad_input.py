@@ -415,5 +415,5 @@ def test_infinite_and_nan(tmp_path, monkeypatch):
 def test_infinite_in_a_command(tmp_path, args):
     (tmp_path/'a.mp4').write_bytes(b'x')
     r = subprocess.run([Path(sys.executable).parent/'fer_video', tmp_path/'a.mp4', *args.split(), '--out', tmp_path/'b.mp4'], capture_output=True, text=True)
-    assert (r.returncode, r.stdout) == (2, '') and r.stderr.count('\n') == 1 and args.removeprefix('--').replace(' ', '=') in r.stderr
+    assert (r.returncode, r.stdout) == (2, '') and r.stderr.count('\n') == 1 and args in r.stderr
     assert not (tmp_path/'b.mp4').exists()
