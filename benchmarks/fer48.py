@@ -44,7 +44,7 @@ chain = dict(
     plus2=dict(recipe='ferplus48', start='plus', epochs=12, lr=2e-3, seed=12),
     plus_large=dict(recipe='ferplus48', arch='fer48_large', start='large', epochs=12, lr=3e-3, seed=13),
     plus3=dict(recipe='ferplus48', start='plus2', teachers=['plus_large', 'plus2'], epochs=12, lr=2.5e-3, seed=14))
-kept = dict( # the runs and the truth of each bundle, whose weights are the mean of the runs'
+kept = dict( # the runs and the truth of each bundle, whose weights are the mean of the runs
     fer48=(['student2'], 'FER2013'), ferplus48=(['plus', 'plus2', 'plus3'], 'majority of FER+'))
 
 def train(data, runs, name, **kwargs):
