@@ -10,10 +10,9 @@ have the test split. You can stop the command at any time: the same command cont
 
 With --bundles, the script then turns runs into `fer48` and `ferplus48`, which compute with 8-bit integers. The weights of
 `ferplus48` are the mean of three runs, each of which began with the weights of the one before (Wortsman et al. 2022,
-https://arxiv.org/abs/2203.05482). Their temperature is
-fitted on the validation split. Each bundle is scored as it ships, through the predictor, on the validation split and, once,
-on the test split: with and without mirror TTA, with and without the images that are in the training split too, against
-the labels of FER2013 and against the majority of FER+."""
+https://arxiv.org/abs/2203.05482). The temperature is fitted on the validation split. Each bundle is scored as it ships,
+through the predictor, on the validation split and, once, on the test split: with and without mirror TTA, with and without
+the images that are in the training split too, against the labels of FER2013 and against the majority of FER+."""
 import argparse
 from functools import partial
 from pathlib import Path

@@ -5,9 +5,9 @@
 
 DATA is FER2013 in any form that `read_fer` takes. Each system trains twice. `published` is its recipe, as its author
 ran it, but for what `could_not` lists: we had no weights from ImageNet, and two cores. `ours` is the same network with
-the augmentation, the schedule and the regularisation of `fer48`, in a third of its epochs, since `fer48` itself is its
-teacher. Systems that have the same network share the run. The runs are RUNS/<system>-<kind>. You can stop the command at
-any time: the same command continues. The table has the runs that are finished.
+the augmentation, the schedule and the regularisation of `fer48`, in 15 or 20 epochs. `fer48` itself is its teacher, but for
+the two systems with other emotions. Systems that have the same network share the run. The runs are RUNS/<system>-<kind>.
+You can stop the command at any time: the same command continues. The table has the runs that are finished.
 
 Each score is on the split of the author's. The fast.ai study has no third split and reports on the public and the
 private test images together: there, `published` is scored after its last epoch, and `ours` after the epoch that is
