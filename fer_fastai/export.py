@@ -35,7 +35,7 @@ from torch.overrides import TorchFunctionMode
 
 from .bundle import Bundle, import_onnxruntime
 from .callbacks import KeepZeros
-from .core import FERError, atomic, check_name, shorten
+from .core import FERError, atomic, check_name, check_number, shorten
 from .images import Preprocess
 from .loaders import empty_dls
 from .models import arch_splitter, fer_model
@@ -586,8 +586,7 @@ def prune_fer(
     amount # share of each layer's weights, from 0 to 1
 )->nn.Module: # a copy of `net`
     "Set the smallest weights of each convolution and linear layer to zero"
-    if not isinstance(amount, (int, float)) or not 0 <= amount <= 1:
-        raise FERError(f'amount={amount!r}: give the share of the weights to prune, from 0 to 1')
+    check_number('amount', amount, 'from 0 to 1')
     net = deepcopy(net).to(memory_format=torch.contiguous_format) # PyTorch's pruning refuses channels last
     for m in _prunable(net):
         prune.l1_unstructured(m, 'weight', amount=float(amount))

@@ -28,7 +28,7 @@ import safetensors.torch
 import torch
 from fastai.callback.training import GradientClip
 from fastai.vision.all import (IN_NOTEBOOK, CutMix, EarlyStoppingCallback, L, Learner, MixUp, delegates, patch,
-                               accuracy, mk_metric, set_seed, valley)
+                               accuracy, mk_metric, nn, set_seed, valley)
 
 from .audit import audit_fer
 from .bundle import Bundle
@@ -167,16 +167,23 @@ def _unlike(there, here):
     return '; '.join(diff) or 'was it trained with another version of the libraries?'
 
 # %% ../nbs/26_train.ipynb #382ebdfb
+class _Columns(nn.Module):
+    "Some of the logits, in the order of `columns`"
+    def __init__(self, columns):
+        super().__init__()
+        self.columns = columns
+    def forward(self, x): return x[:, self.columns]
+
 def _teacher(model, learn):
-    "The network of a bundle; raise if it has other labels or another input than the learner's"
+    "The network of a bundle, with the labels of the learner; raise if it lacks one, or has another input"
     b,labels = Bundle(model),list(learn.dls.vocab)
-    if b.labels != labels:
-        raise FERError(f"teacher {b.name}: its labels are {shorten(b.labels)} and the student's are {shorten(labels)}; "
-                       'they must be the same')
+    if lacks := [o for o in labels if o not in b.labels]:
+        raise FERError(f'teacher {b.name} does not know {shorten(", ".join(lacks))}: it must know all emotions of the '
+                       f'student, and knows {shorten(", ".join(b.labels))}')
     its,here = asdict(replace(b.pre, margin=learn.pre.margin)),asdict(learn.pre)
     if diff := [f'{k}={its[k]} and not {here[k]}' for k in its if its[k] != here[k]]:
         raise FERError(f'teacher {b.name} sees faces in another way than the student: {shorten(", ".join(diff))}')
-    return load_fer_net(b).net
+    return nn.Sequential(load_fer_net(b).net, _Columns([b.labels.index(o) for o in labels]))
 
 # %% ../nbs/26_train.ipynb #bc27a574
 _columns = 'epoch phase lr train_loss valid_loss train_accuracy time'.split() # of every history.csv
