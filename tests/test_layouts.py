@@ -290,6 +290,11 @@ def affectnet(root, n, start=0, numbers=8):
         np.save(root/'annotations'/f'{i}_val.npy', np.array('0.1'))
     return root
 
+def test_orders_of_eight_emotions():
+    "AffectNet's own numbers, and those of the folders on Kaggle"
+    assert AFFECTNET == ['neutral', 'happy', 'sad', 'surprise', 'fear', 'disgust', 'angry', 'contempt']
+    assert EMOTIONS8 == ['angry', 'disgust', 'fear', 'happy', 'sad', 'surprise', 'neutral', 'contempt']
+
 @pytest.mark.parametrize('parts,below,want', [
     (('train_set', 'val_set'), '', dict(train=32, valid=16)), (('train', 'val'), '', dict(train=32, valid=16)),
     (('AffectNet/Manually/train_set', 'AffectNet/Manually/val_set'), 'AffectNet', dict(train=32, valid=16)),

@@ -1,6 +1,6 @@
 "`train_fer`: each recipe trains, a run's files can be used, and a user's mistake ends in a message before anything is written"
 import json, re, shutil, subprocess, sys, threading
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +10,10 @@ import pytest
 import torch
 import torchvision
 from PIL import Image
+from torchvision.transforms import v2
 from fastai.vision.all import Callback, CSVLogger, F1Score, FocalLossFlat, TerminateOnNaNCallback, accuracy, load_learner
 
+from fer_fastai.augment import augmentations
 from fer_fastai.colorize import tone
 from fer_fastai.bundle import Bundle
 from fer_fastai.core import EMOTIONS, EMOTIONS8, FERError
@@ -24,7 +26,7 @@ from fer_fastai.loaders import fer_dls
 from fer_fastai.models import fer48, fer_learner, fer_model
 from fer_fastai.recipes import find_recipe, optimizers, recipes
 from fer_fastai.sample import draw_face
-from fer_fastai.train import Run, recipe_learner, train_fer
+from fer_fastai.train import Run, fit_stage, recipe_learner, train_fer
 
 few = read_fer('sample').sample(0.06)
 few = few.replace(votes=9*(few.labels[:, None] == [EMOTIONS.index(o) if o in EMOTIONS else -1 for o in [*FERPLUS, '', '']])) # of ten people
@@ -45,21 +47,23 @@ def test_recipe(name, tmp_path):
 
 # what the authors of the systems did: channels, size, statistics, batch, optimizer, epochs and rates of the stages, weights in the body, and the linear layers of the head
 at48 = dict(size=None, stats='imagenet', opt='fastai_adam', schedule='fine_tune', bs=64, augment=None)
-crops = dict(at48, stats='data', schedule='constant', augment=['resized_crop', 'flip'])
+crops = dict(at48, stats='data', schedule='constant', augment=dict(resized_crop={}, flip={}))
 facts = dict(
-    vgg16_bn=(dict(at48, size=160, augment=['aug_transforms']), [(30, 1.2e-3), (30, 1.2e-3), (10, 3e-4)], 14_723_136, [1024, 512, 7]),
-    resnet34=(dict(at48, size=160, augment=['aug_transforms']), [(8, 4e-3)], 21_284_672, [1024, 512, 7]),
+    vgg16_bn=(dict(at48, size=160, augment=dict(aug_transforms=dict(mode='bicubic'))), [(30, 1.2e-3), (30, 1.2e-3), (10, 3e-4)], 14_723_136, [1024, 512, 7]),
+    resnet34=(dict(at48, size=160, augment=dict(aug_transforms=dict(mode='bicubic'))), [(8, 4e-3)], 21_284_672, [1024, 512, 7]),
     resnet34_48=(at48, [(8, 4e-3)], 21_284_672, [1024, 512, 7]),
     vgg16_bn_sgd=(dict(at48, opt='fastai_sgd'), [(8, 1.5e-2)], 14_723_136, [1024, 512, 7]),
     vgg19_bn=(at48, [(8, 2.5e-3), (20, 2.5e-3), (20, 2.5e-6), (20, 1.5e-3)], 20_035_392, [1024, 512, 7]),
     vgg16_bn_color=(dict(at48, size=224, colorize='deepai', mode='RGB'), [(20, 2e-3)], 14_723_136, [1024, 512, 7]),
     resnet50_head=(dict(crops, opt='sgd'), [(35, 6.9e-3)], 23_508_032, [2048, 32, 32, 7]),
     cnn6=(dict(crops, opt='adam', pretrained=False), [(20, 1e-3)], 776_487 - 443_399, [800, 512, 64, 7]),
-    efficientnet_b0_3=(dict(at48, size=160, stats='none', opt='adam', schedule='plateau', bs=32, augment=['invert', 'color_jitter'],
-                            emotions=('happy', 'neutral', 'sad'), pool='avg', freeze=False,
+    efficientnet_b0_3=(dict(at48, size=160, stats='none', opt='adam', schedule='plateau', bs=32,
+                            augment=dict(invert=dict(p=0.2), color_jitter=dict(brightness=0.5, contrast=0.5, saturation=0.5, hue=0.5)), emotions=('happy', 'neutral', 'sad'), pool='avg', freeze=False,
                             schedule_args=dict(monitor='accuracy', factor=2, patience=4)), [(50, 5e-4)], 4_007_548, [1280, 512, 3]),
     resnet18=(dict(at48, opt='adam', schedule='one_cycle'), [(5, 1e-3)], 11_176_512, [512, 7]),
-    affectnet=(dict(at48, size=48, opt='adamw', schedule='plateau', bs=32, augment=['resized_crop', 'flip', 'affine', 'color_jitter'],
+    affectnet=(dict(at48, size=48, opt='adamw', schedule='plateau', bs=32, mode='L',
+                    augment=dict(resized_crop={}, flip={}, affine=dict(degrees=10, translate=[0.1, 0.1], interpolation=2),
+                                 color_jitter=dict(brightness=0.2, contrast=0.2, saturation=0.2)),
                     weights='IMAGENET1K_V1', labels='EMOTIONS8', class_weights='frequency', wd=1e-5, wd_bn_bias=True, grad_clip=1., freeze=False,
                     prune=0.2, tensorboard=True, exports=('torchscript', 'coreml'), schedule_args=dict(monitor='valid_loss', factor=10, patience=6)),
                [(100, 1e-4)], 58_143_808, [2048, 8]))
@@ -71,14 +75,15 @@ def test_recipe_is_that_of_its_source(name):
     "Fields, input, network and optimizer, as the author's code or write-up has them"
     own,stages,n_body,head = facts[name]
     r = recipes[name]
-    own = dict(pretrained=True, channels=3) | own
-    assert {k: list(r.augment) if k == 'augment' and r.augment else getattr(r, k) for k in own} == own
+    defaults = {o.name: o.default for o in fields(r)[2:] if o.name not in ('arch', 'head', 'epochs', 'lr')} # the others are below
+    assert {k: getattr(r, k) for k in defaults} == defaults | dict(pretrained=True, channels=3) | own
     assert r.stages() == stages
     faces = read_fer('sample', emotions=list(r.emotions or (EMOTIONS8 if name == 'affectnet' else EMOTIONS))).sample(0.06)
     learn = recipe_learner(faces, find_recipe(r, pretrained=False, bs=4, size=r.size and 48))
     body,top = learn.model
     linear = [m for m in top.modules() if isinstance(m, torch.nn.Linear)]
     assert sum(p.numel() for p in body.parameters()) == n_body
+    assert type(top[0]).__name__ == {1024: 'AdaptiveConcatPool2d', 800: 'Flatten'}.get(head[0], 'AdaptiveAvgPool2d')
     assert [linear[0].in_features, *[m.out_features for m in linear]] == head
     assert all(p.requires_grad for p in learn.model.parameters())
     pixels = faces.images[faces.idxs('train')]/255
@@ -89,13 +94,74 @@ def test_recipe_is_that_of_its_source(name):
     assert {k: o for k,o in learn.opt.hypers[0].items() if k in hypers[r.opt]} == hypers[r.opt]
     assert learn.opt_func is optimizers[r.opt]
 
-def test_augmentation_of_the_sources():
-    "The numbers in it"
-    assert recipes['efficientnet_b0_3'].augment == dict(invert=dict(p=0.2), color_jitter=dict(brightness=0.5, contrast=0.5, saturation=0.5, hue=0.5))
-    phone = recipes['affectnet'].augment
-    assert phone['affine']['degrees'] == 10 and phone['affine']['translate'] == [0.1, 0.1]
-    assert phone['color_jitter'] == dict(brightness=0.2, contrast=0.2, saturation=0.2)
-    assert recipes['vgg16_bn'].augment == dict(aug_transforms=dict(mode='bicubic'))
+def test_crops_are_those_of_torchvision():
+    ours,theirs = augmentations['resized_crop'](),v2.RandomResizedCrop(48)
+    assert (ours.scale, ours.ratio, augmentations['flip']().p) == (theirs.scale, theirs.ratio, v2.RandomHorizontalFlip().p)
+
+def test_cnn6_is_its_authors():
+    nn,relu = torch.nn,torch.nn.ReLU(True)
+    conv,pool,drop = nn.Conv2d,nn.MaxPool2d(2),nn.Dropout(0.5)
+    p = dict(kernel_size=3, padding=1)
+    body = nn.Sequential(conv(3, 32, 3), relu, conv(32, 64, **p), relu, pool, conv(64, 128, **p), relu, conv(128, 128, **p), relu, pool,
+                         conv(128, 64, **p), relu, conv(64, 32, **p), relu, pool)
+    top = nn.Sequential(nn.Flatten(), nn.Linear(800, 512), relu, drop, nn.Linear(512, 64), relu, drop, nn.Linear(64, 7))
+    net = fer_model('cnn6', 7, head=(512, 64))
+    assert repr(net) == repr(nn.Sequential(body, top)) and sum(o.numel() for o in net.parameters()) == 776_487
+
+def test_what_is_frozen_with_weights_from_elsewhere(tmp_path):
+    "fastai freezes the body for the first epoch of `fine_tune`; the other schedules train all from the start"
+    torch.save(torchvision.models.resnet18().state_dict(), tmp_path/'resnet18.pth')
+    def frozen(**kwargs):
+        learn = recipe_learner(few, find_recipe('resnet18', weights=tmp_path/'resnet18.pth', bs=8, **kwargs))
+        convs = [m for m in learn.model[0].modules() if isinstance(m, torch.nn.Conv2d)]
+        return [not m.weight.requires_grad for m in convs]
+    for o in 'one_cycle', 'constant', 'plateau': assert not any(frozen(schedule=o))
+    assert all(frozen(schedule='fine_tune')) and all(frozen(freeze=True))
+
+class Norms(Callback):
+    "Note the norm of the gradients before each step"
+    order = 1000
+    def __init__(self): self.norms = []
+    def before_step(self): self.norms.append(torch.norm(torch.stack([p.grad.norm() for p in self.model.parameters()])).item())
+
+def test_gradients_are_clipped(tmp_path):
+    free,clipped = Norms(),Norms()
+    for cb,clip in ((free, None), (clipped, 0.01)): train_fer(few, out=tmp_path/str(clip), cbs=cb, grad_clip=clip, **short)
+    assert max(free.norms) > 0.1 and 0 < max(clipped.norms) < 0.0101
+
+class Series(Callback):
+    "Replace what was measured in an epoch, and note the rate of each"
+    order = 55 # after the recorder, and before the callback that lowers the rate
+    def __init__(self, what, series): self.what,self.series,self.rates = what,series,[]
+    def before_epoch(self): self.rates.append(self.opt.hypers[-1]['lr'])
+    def after_epoch(self): self.recorder.values[-1][list(self.recorder.metric_names[1:]).index(self.what)] = self.series[self.epoch]
+
+@pytest.mark.parametrize('name,given', [('efficientnet_b0_3', dict(mode='max', factor=0.5, patience=3)), ('affectnet', dict(factor=0.1, patience=5))])
+def test_plateau_is_that_of_pytorch(name, given):
+    "The same rates as by the author's `ReduceLROnPlateau`, for the same scores"
+    r = recipes[name]
+    sign = 1 if given.get('mode') else -1
+    values = [0.5 + sign*o for o in [.1, .2, .1, .2, .3, *[.25]*7, .31, *[.3]*3, .32, *[.2]*14]]
+    learn = recipe_learner(few, find_recipe('cnn6', bs=len(few)//2))
+    cb = Series(r.schedule_args['monitor'], values)
+    with learn.added_cbs(cb), learn.no_bar(), learn.no_logging(): fit_stage(learn, r, len(values), r.lr)
+    p = torch.nn.Parameter(torch.zeros(1))
+    opt = torch.optim.Adam([p], lr=r.lr)
+    plateau,rates = torch.optim.lr_scheduler.ReduceLROnPlateau(opt, **given),[]
+    for o in values:
+        rates.append(opt.param_groups[0]['lr'])
+        opt.step()
+        plateau.step(o)
+    assert np.allclose(cb.rates, rates) and len(set(rates)) > 2
+
+def test_faces_are_coloured_at_the_size_of_the_network(tmp_path):
+    seen = []
+    def paint(img):
+        seen.append(img.size)
+        return img.convert('RGB')
+    paint.identity = 'gray'
+    train_fer(few, 'vgg16_bn_color', tmp_path/'run', colorize=paint, arch='resnet18', pretrained=False, size=64, bs=16, epochs=1, lr_find=False)
+    assert set(seen) == {(64, 64)} and find_recipe('vgg16_bn_color').net_size == 224
 
 def test_max_pooling_reaches_every_average():
     net = fer_model('efficientnet_b0', 3, head=[512], pool='max')
@@ -107,6 +173,14 @@ def test_weights_of_the_sources():
     newest = {o: torchvision.models.get_model_weights(o).DEFAULT.name for o in ('resnet50', 'resnet34', 'resnet18', 'vgg16_bn', 'vgg19_bn', 'efficientnet_b0')}
     assert newest == dict.fromkeys(newest, 'IMAGENET1K_V1') | dict(resnet50='IMAGENET1K_V2')
     assert recipes['resnet50_head'].weights is None and recipes['affectnet'].weights == 'IMAGENET1K_V1'
+
+@pytest.mark.parametrize('arch', 'resnet101 densenet121 densenet161 densenet201'.split())
+def test_other_networks_for_the_phone(arch):
+    "The affectnet author's code has these, too: the same weights, and one new layer"
+    assert 'IMAGENET1K_V1' in torchvision.models.get_model_weights(arch).__members__
+    body,top = fer_model(arch, 8, head=())
+    with torch.no_grad(): assert top(body.eval()(torch.zeros(1, 3, 48, 48))).shape == (1, 8)
+    assert [type(o).__name__ for o in top] == ['AdaptiveAvgPool2d', 'Flatten', 'Linear']
 
 def test_files_of_a_run(tmp_path):
     "fastai's pickle, the bundle as a Learner and its ONNX network all say what the report says, and a finished run can be resumed"
