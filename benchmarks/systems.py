@@ -43,18 +43,18 @@ could_not = {o: dict(pretrained=False) for o in figures} | dict(
 
 same = dict(vgg16_bn_sgd='vgg16_bn', vgg16_bn_color='vgg16_bn') # the author changed all but the network
 thorough = dict(cnn6=20, resnet18=15) # epochs of the systems whose epoch takes two minutes or less
-quick = dict(vgg16_bn=14, resnet50_head=8) # epochs of the others; 10 where nothing else is said
+quick = dict(vgg16_bn=dict(epochs=14), resnet50_head=dict(epochs=8, lr=1e-3)) # the others, if not 10 epochs at 2e-3
 light = {'aug_transforms': dict(max_rotate=10, min_zoom=0.9, max_zoom=1.1, max_warp=0, max_lighting=0.2)}
 
 def ours(name, **changes):
     "The network of a system as the library trains it"
     r,own = find_recipe(name, **{**could_not[name], **changes}),recipes['fer48']
-    if name in thorough: how = dict(augment=own.augment, label_smoothing=own.label_smoothing, epochs=thorough[name])
-    else: how = dict(augment=light, label_smoothing=0., epochs=quick.get(name, 10))
+    how = dict(augment=light, label_smoothing=0., epochs=10, lr=2e-3) | quick.get(name, {})
+    if name in thorough: how.update(augment=own.augment, label_smoothing=own.label_smoothing, epochs=thorough[name])
     if name != 'affectnet': how.update(teachers=['fer48'], distill=0.5 if name in thorough else 0.8)
     if r.votes: how.update(targets='distribution')
     if r.arch == lite['arch']: how.update(arch='efficientnet_b0', weights=None, size=48, pretrained=False)
-    return find_recipe(r, **how, schedule='one_cycle', lr=2e-3, opt='fastai_adam', wd=own.wd, wd_bn_bias=False, bs=128,
+    return find_recipe(r, **how, schedule='one_cycle', opt='fastai_adam', wd=own.wd, wd_bn_bias=False, bs=128,
                        stats='half', channels=1, mode='L', colorize=None, class_weights=None, freeze=False)
 
 def imagenet(runs):
