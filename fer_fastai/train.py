@@ -18,7 +18,7 @@ __all__ = ['train_fer', 'choose_recipe', 'fit_to_data', 'recipe_learner', 'sugge
 # %% ../nbs/26_train.ipynb #83933c59
 import itertools, json, random, shutil
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import cloudpickle
@@ -26,9 +26,11 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import safetensors.torch
 import torch
+import torch.nn.functional as F
 from fastai.callback.training import GradientClip
 from fastai.vision.all import (IN_NOTEBOOK, CutMix, EarlyStoppingCallback, L, Learner, MixUp, delegates, patch,
                                accuracy, mk_metric, nn, set_seed, valley)
+from torchvision.transforms.functional import rgb_to_grayscale
 
 from .audit import audit_fer
 from .bundle import Bundle
@@ -167,23 +169,28 @@ def _unlike(there, here):
     return '; '.join(diff) or 'was it trained with another version of the libraries?'
 
 # %% ../nbs/26_train.ipynb #382ebdfb
-class _Columns(nn.Module):
-    "Some of the logits, in the order of `columns`"
-    def __init__(self, columns):
+class _Teacher(nn.Module):
+    "What an `InferenceNet` answers to the input of a student that has the preprocessing `pre`: some of its logits"
+    def __init__(self, net, columns, pre):
         super().__init__()
-        self.columns = columns
-    def forward(self, x): return x[:, self.columns]
+        self.net,self.columns = net,columns
+        self.same = replace(net.pre, margin=pre.margin, stretch=pre.stretch) == pre # those two are done with
+        for k in ('mean', 'std'): self.register_buffer(k, torch.tensor(getattr(pre, k)).view(1, -1, 1, 1))
+
+    def forward(self, x):
+        if self.same: return self.net.net(x)[:, self.columns]
+        x,its = x*self.std + self.mean,self.net.pre
+        if its.mode == 'L' and x.shape[1] == 3: x = rgb_to_grayscale(x)
+        if x.shape[-1] != its.size: x = F.interpolate(x, size=(its.size,)*2, mode='bilinear', antialias=True)
+        return self.net.logits(x)[:, self.columns]
 
 def _teacher(model, learn):
-    "The network of a bundle, with the labels of the learner; raise if it lacks one, or has another input"
+    "The network of a bundle, with the labels of the learner; raise if it lacks one"
     b,labels = Bundle(model),list(learn.dls.vocab)
     if lacks := [o for o in labels if o not in b.labels]:
         raise FERError(f'teacher {b.name} does not know {shorten(", ".join(lacks))}: it must know all emotions of the '
                        f'student, and knows {shorten(", ".join(b.labels))}')
-    its,here = asdict(replace(b.pre, margin=learn.pre.margin)),asdict(learn.pre)
-    if diff := [f'{k}={its[k]} and not {here[k]}' for k in its if its[k] != here[k]]:
-        raise FERError(f'teacher {b.name} sees faces in another way than the student: {shorten(", ".join(diff))}')
-    return nn.Sequential(load_fer_net(b).net, _Columns([b.labels.index(o) for o in labels]))
+    return _Teacher(load_fer_net(b), [b.labels.index(o) for o in labels], learn.pre)
 
 # %% ../nbs/26_train.ipynb #bc27a574
 _columns = 'epoch phase lr train_loss valid_loss train_accuracy time'.split() # of every history.csv
