@@ -39,8 +39,10 @@ figures = dict( # what the author reports, and on which splits
 small = dict(size=48, pretrained=False)
 lite = dict(arch='tf_efficientnet_lite0', weights='imagenet') # a package has ImageNet's weights for it
 changed = {o: dict(pretrained=False) for o in figures} | dict(
-    vgg16_bn=small, vgg16_bn_color={**small, 'colorize': 'tone'}, efficientnet_b0_3=dict(lite, size=96, epochs=8),
-    affectnet=dict(lite, epochs=15, exports=None, tensorboard=False, prune=None), cnn6={})
+    vgg16_bn=dict(small, epochs=(6, 6, 2)), vgg19_bn=dict(pretrained=False, epochs=(2, 5, 5, 5)),
+    vgg16_bn_color=dict(small, colorize='tone', epochs=10), resnet50_head=dict(pretrained=False, epochs=15), cnn6={},
+    efficientnet_b0_3=dict(lite, size=96, epochs=8),
+    affectnet=dict(lite, epochs=15, exports=None, tensorboard=False, prune=None))
 
 same = dict(vgg16_bn_sgd='vgg16_bn', vgg16_bn_color='vgg16_bn') # the author changed all but the network
 thorough = dict(cnn6=20, resnet18=15) # epochs of the two small networks
@@ -78,11 +80,11 @@ def folders(name, kind, args):
 def run(name, kind, args):
     "Make or finish one run"
     changes = dict(votes=args.votes, labels=None) if name == 'affectnet' else {}
-    if 'weights' in changed[name]: changes['weights'] = imagenet(args.runs)
     if kind == 'published':
         if figures[name][1] == 'valid test': changes['protocol'] = 'public+private'
         r = find_recipe(name, **{**changed[name], **changes})
     else: r = ours(name := same.get(name, name), **changes)
+    if r.weights: r = find_recipe(r, weights=imagenet(args.runs))
     for i,out in enumerate(outs := folders(name, kind, args)):
         if (out/'model').exists(): continue
         if i: r = find_recipe(r, epochs=again[name], start=outs[0], lr=1e-3)

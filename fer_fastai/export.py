@@ -56,18 +56,12 @@ class InferenceNet(nn.Module):
         self.net,self.pre,self.temperature = net,pre,temperature
         for k in ('mean', 'std'): self.register_buffer(k, torch.tensor(getattr(pre, k)).view(1, -1, 1, 1))
 
-    def logits(self,
-        x # pixels from 0 to 1, shape (batch, 1 for gray or 3 for RGB, size, size)
-    )->torch.Tensor: # shape (batch, classes)
-        "Enlarge, normalise, and run the network"
-        if self.pre.net_size: x = F.interpolate(x, size=(self.pre.net_size,)*2, mode='bilinear', align_corners=True)
-        return self.net((x - self.mean)/self.std)
-
     def forward(self,
-        x # as `logits` takes it
+        x # pixels from 0 to 1, shape (batch, 1 for gray or 3 for RGB, size, size)
     )->torch.Tensor: # probabilities, shape (batch, classes)
-        "The calibrated probabilities"
-        return (self.logits(x)/self.temperature).softmax(1)
+        "Enlarge, normalise, run the network, and make its logits probabilities"
+        if self.pre.net_size: x = F.interpolate(x, size=(self.pre.net_size,)*2, mode='bilinear', align_corners=True)
+        return (self.net((x - self.mean)/self.std)/self.temperature).softmax(1)
 
 # %% ../nbs/25_export.ipynb #8cf5b481
 def _noise(net, n):

@@ -173,16 +173,21 @@ class _Teacher(nn.Module):
     "What an `InferenceNet` answers to the input of a student that has the preprocessing `pre`: some of its logits"
     def __init__(self, net, columns, pre):
         super().__init__()
-        self.net,self.columns = net,columns
+        self.net,self.columns,self.finer = net,columns,pre.size > net.pre.size
         self.same = replace(net.pre, margin=pre.margin, stretch=pre.stretch) == pre # those two are done with
         for k in ('mean', 'std'): self.register_buffer(k, torch.tensor(getattr(pre, k)).view(1, -1, 1, 1))
 
+    def _resize(self, x, side, antialias=False): # as `Enlarge` does, so that it can take back what that did
+        if x.shape[-1] == side: return x
+        return F.interpolate(x, (side, side), mode='bilinear', align_corners=True, antialias=antialias)
+
     def forward(self, x):
-        if self.same: return self.net.net(x)[:, self.columns]
-        x,its = x*self.std + self.mean,self.net.pre
+        its,side = self.net.pre,self.net.pre.net_size or self.net.pre.size
+        if self.same and x.shape[-1] == side: return self.net.net(x)[:, self.columns]
+        x = x*self.std + self.mean
         if its.mode == 'L' and x.shape[1] == 3: x = rgb_to_grayscale(x)
-        if x.shape[-1] != its.size: x = F.interpolate(x, size=(its.size,)*2, mode='bilinear', antialias=True)
-        return self.net.logits(x)[:, self.columns]
+        if self.finer: x = self._resize(x, its.size, antialias=True) # it does not know such detail
+        return self.net.net((self._resize(x, side) - self.net.mean)/self.net.std)[:, self.columns]
 
 def _teacher(model, learn):
     "The network of a bundle, with the labels of the learner; raise if it lacks one"
