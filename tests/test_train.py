@@ -45,7 +45,7 @@ def test_recipe(name, tmp_path):
     made = {o.name for o in (tmp_path/'run').iterdir()}
     assert {'tensorboard', 'model.pt', 'FER.mlpackage'} & made == ({'tensorboard', 'model.pt', 'FER.mlpackage'} if name == 'affectnet' else set())
 
-# what the authors of the systems did: channels, size, statistics, batch, optimizer, epochs and rates of the stages, weights in the body, and the linear layers of the head
+# what the recipes of the systems must have: what their authors did, and what we chose where they do not say (or run a size of our own, as in `resnet34`): channels, size, statistics, batch, optimizer, epochs and rates of the stages, weights in the body, and the linear layers of the head
 at48 = dict(size=None, stats='imagenet', opt='fastai_adam', schedule='fine_tune', bs=64, augment=None)
 crops = dict(at48, stats='data', schedule='constant', augment=dict(resized_crop={}, flip={}))
 facts = dict(
@@ -73,7 +73,7 @@ hypers = dict(fastai_adam=dict(mom=0.9, sqr_mom=0.99, eps=1e-5, wd=0.01), fastai
 
 @pytest.mark.parametrize('name', [o for o in recipes if o not in ('fer48', 'fer48_large', 'ferplus48', 'transfer')])
 def test_recipe_is_that_of_its_source(name):
-    "Fields, input, network and optimizer, as the author's code or write-up has them"
+    "Fields, input, network, loss and optimizer"
     own,stages,n_body,head = facts[name]
     r = recipes[name]
     defaults = {o.name: o.default for o in fields(r)[2:] if o.name not in ('arch', 'head', 'epochs', 'lr')} # the others are below
@@ -86,12 +86,18 @@ def test_recipe_is_that_of_its_source(name):
     assert sum(p.numel() for p in body.parameters()) == n_body
     assert type(top[0]).__name__ == {1024: 'AdaptiveConcatPool2d', 800: 'Flatten'}.get(head[0], 'AdaptiveAvgPool2d')
     assert [linear[0].in_features, *[m.out_features for m in linear]] == head
+    if head[0] not in (1024, 800): assert [type(o).__name__ for o in top[1:]] == ['Flatten', *['Linear', 'ReLU']*(len(head) - 2), 'Linear']
     assert all(p.requires_grad for p in learn.model.parameters())
     pixels = faces.images[faces.idxs('train')]/255
     stats = dict(imagenet=([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]), none=([0]*3, [1]*3), data=([pixels.mean()]*3, [pixels.std()]*3))
     assert np.allclose((learn.pre.mean, learn.pre.std), stats[r.stats], atol=1e-6)
+    weights = learn.loss_func.func.weight
+    if name == 'affectnet': # the author has 1/count, and torch's mean over a batch divides by the sum of its weights
+        counts = np.bincount(faces.labels[faces.idxs('train')])
+        assert np.ptp(weights.numpy()*counts) < 1e-4 and learn.wd_bn_bias
+    else: assert weights is None and not learn.wd_bn_bias
     learn.create_opt()
-    if r.wd is not None: learn.opt.set_hypers(wd=r.wd) # as `fit` does
+    if learn.wd is not None: learn.opt.set_hypers(wd=learn.wd) # as `fit` does
     assert {k: o for k,o in learn.opt.hypers[0].items() if k in hypers[r.opt]} == hypers[r.opt]
     assert learn.opt_func is optimizers[r.opt]
 
@@ -139,7 +145,7 @@ class Series(Callback):
 
 @pytest.mark.parametrize('name,given', [('efficientnet_b0_3', dict(mode='max', factor=0.5, patience=3)), ('affectnet', dict(factor=0.1, patience=5))])
 def test_plateau_is_that_of_pytorch(name, given):
-    "The same rates as by the author's `ReduceLROnPlateau`, for the same scores"
+    "The same rates as by PyTorch's `ReduceLROnPlateau` with the author's arguments, for the same scores"
     r = recipes[name]
     sign = 1 if given.get('mode') else -1
     values = [0.5 + sign*o for o in [.1, .2, .1, .2, .3, *[.25]*7, .31, *[.3]*3, .32, *[.2]*14]]
@@ -155,6 +161,15 @@ def test_plateau_is_that_of_pytorch(name, given):
         plateau.step(o)
     assert np.allclose(cb.rates, rates) and len(set(rates)) > 2
 
+def test_constant_rate():
+    "That of `resnet50_head` and `cnn6`, and that of `affectnet` as its code ran"
+    learn = recipe_learner(few, find_recipe('cnn6', bs=len(few)//2))
+    for name in 'resnet50_head', 'cnn6', 'affectnet':
+        cb = Series('valid_loss', [1., 2., 2., 2.])
+        r = find_recipe(name, schedule='constant', schedule_args=None)
+        with learn.added_cbs(cb), learn.no_bar(), learn.no_logging(): fit_stage(learn, r, 4, r.lr)
+        assert cb.rates == [r.lr]*4
+
 def test_faces_are_coloured_at_the_size_of_the_network(tmp_path):
     seen = []
     def paint(img):
@@ -169,11 +184,19 @@ def test_max_pooling_reaches_every_average():
     assert not any(isinstance(m, torch.nn.AdaptiveAvgPool2d) for m in net.modules())
     assert sum(isinstance(m, torch.nn.AdaptiveMaxPool2d) for m in net.modules()) == 17 # sixteen squeeze-excitation blocks and the head
 
-def test_weights_of_the_sources():
-    "torchvision's newest are V2 for ResNet-50, and the other sources had V1"
+def test_weights_of_the_sources(monkeypatch):
+    "`pretrained=True` takes torchvision's newest, which are V2 for ResNet-50 and V1 for the others"
     newest = {o: torchvision.models.get_model_weights(o).DEFAULT.name for o in ('resnet50', 'resnet34', 'resnet18', 'vgg16_bn', 'vgg19_bn', 'efficientnet_b0')}
     assert newest == dict.fromkeys(newest, 'IMAGENET1K_V1') | dict(resnet50='IMAGENET1K_V2')
     assert recipes['resnet50_head'].weights is None and recipes['affectnet'].weights == 'IMAGENET1K_V1'
+    asked = [] # in place of the download
+    def fetch(self, *args, **kwargs):
+        asked.append(self.name)
+        return torchvision.models.resnet50().state_dict()
+    monkeypatch.setattr(torchvision.models.WeightsEnum, 'get_state_dict', fetch)
+    fer_model('resnet50', 7, head=(32, 32), pretrained=True)
+    fer_model('resnet50', 7, head=(32, 32), weights='IMAGENET1K_V1')
+    assert asked == ['IMAGENET1K_V2', 'IMAGENET1K_V1']
 
 @pytest.mark.parametrize('arch', 'resnet101 densenet121 densenet161 densenet201'.split())
 def test_other_networks_for_the_phone(arch):
