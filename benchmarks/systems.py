@@ -50,7 +50,7 @@ quick = dict( # what the others have in place of 10 epochs at 2e-3 on one channe
     vgg16_bn=dict(epochs=14), vgg19_bn=dict(epochs=8), resnet50_head=dict(epochs=8, lr=1e-3),
     efficientnet_b0_3=dict(epochs=8, lr=1e-3, channels=3), # since ImageNet is in colour
     affectnet=dict(arch='efficientnet_b0', weights=None, pretrained=False))
-again = dict(vgg16_bn=8, resnet34_48=10, resnet50_head=8, efficientnet_b0_3=6) # epochs of a second cycle
+again = dict(vgg16_bn=8, resnet34_48=10, resnet50_head=8) # epochs of a second cycle
 light = {'aug_transforms': dict(max_rotate=10, min_zoom=0.9, max_zoom=1.1, max_warp=0, max_lighting=0.2)}
 
 def ours(name, **changes):
