@@ -105,8 +105,8 @@ def share(k, n):
 
 def cell(name, kind, args):
     "What a run reached"
-    outs = folders(name, kind, args)
-    if not (outs[-1]/'model').exists(): return 'not run'
+    outs = [o for o in folders(name, kind, args) if (o/'model').exists()]
+    if not outs: return 'not run'
     history = pd.concat([pd.read_csv(o/'history.csv') for o in outs])
     return f"{share(*score(outs[-1], figures[name][1]))}, {len(history)} epochs, {history.time.sum()/3600:.1f} h"
 
