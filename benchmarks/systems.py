@@ -84,10 +84,10 @@ def run(name, kind, args):
         if figures[name][1] == 'valid test': changes['protocol'] = 'public+private'
         r = find_recipe(name, **{**changed[name], **changes})
     else: r = ours(name := same.get(name, name), **changes)
-    if r.weights: r = find_recipe(r, weights=imagenet(args.runs))
     for i,out in enumerate(outs := folders(name, kind, args)):
         if (out/'model').exists(): continue
         if i: r = find_recipe(r, epochs=again[name], start=outs[0], weights=None, lr=r.lr/2)
+        elif r.weights: r = find_recipe(r, weights=imagenet(args.runs))
         train_fer(args.data, r, out, lr_find=False, resume=(out/'run.json').exists())
 
 def score(out, split):
