@@ -41,7 +41,7 @@ small = dict(size=48, pretrained=False)
 lite = dict(arch='tf_efficientnet_lite0', weights='imagenet') # a package has ImageNet's weights for it
 changed = {o: dict(pretrained=False) for o in figures} | dict(
     vgg16_bn=dict(small, epochs=(2, 2, 1)), vgg19_bn=dict(pretrained=False, epochs=(1, 1, 1, 1)),
-    vgg16_bn_color=dict(small, colorize='tone', epochs=3), resnet50_head=dict(pretrained=False, epochs=8), cnn6={},
+    vgg16_bn_color=dict(small, colorize='tone', epochs=1), resnet50_head=dict(pretrained=False, epochs=8), cnn6={},
     efficientnet_b0_3=dict(lite, size=96, epochs=8),
     affectnet=dict(lite, epochs=15, exports=None, tensorboard=False, prune=None))
 
